@@ -1,0 +1,359 @@
+#pragma once
+
+#include "concept.hpp"
+#include "fork_mark.hpp"
+#include "ring_acceptor.hpp"
+#include "ring_requests.hpp"
+
+#include "../core/check.hpp"
+
+#include <atomic>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <sys/eventfd.h>
+
+namespace coho {
+
+struct io_uring_options {
+    /// IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1), io_uring_setup(2).
+    bool deferred_task_work = true;
+    /// One submission accepts until it is cancelled (Linux 5.19), io_uring_prep_multishot_accept(3).
+    bool multishot_accept = true;
+    /// Submissions gathered at most before the kernel is entered.
+    unsigned entries = 512;
+};
+
+/// Linux' io_uring(7) by way of liburing. Submissions are gathered and go to the kernel once per turn of the
+/// loop, with the wait; what completes is run by this thread alone, when it asks.
+class io_uring : public posix_sockets {
+public:
+    using options = io_uring_options;
+
+    template <class Request>
+    using state = std::conditional_t<std::is_same_v<Request, request::accept>, ring_acceptor_place,
+                                     ring_state<Request>>;
+
+    /// Tries what it is going to need, so that a system which allows io_uring only in part shows here.
+    /// Throws coho::failure.
+    explicit io_uring(const options& wanted = {}) : multishot_accept_(wanted.multishot_accept) {
+        if (const int failed = set_up(wanted)) throw failure({describe(failed), refusal(failed)});
+        if (const int failed = try_out()) {
+            io_uring_queue_exit(&ring_);
+            throw failure({describe(failed), refusal(failed)});
+        }
+        // A child after fork() must not touch the queues.
+        io_uring_ring_dontfork(&ring_);
+        wake_ = ::eventfd(0, EFD_CLOEXEC);
+        if (wake_ < 0) {
+            const int failed = errno;
+            io_uring_queue_exit(&ring_);
+            throw failure({describe(failed), "cannot make an eventfd"});
+        }
+    }
+    io_uring(const io_uring&) = delete;
+    io_uring& operator=(const io_uring&) = delete;
+    ~io_uring() {
+        io_uring_queue_exit(&ring_);
+        ::close(wake_);
+    }
+
+    static constexpr std::string_view kernel_name = "io_uring";
+    std::string_view name() const noexcept { return kernel_name; }
+    std::string_view reason() const noexcept { return "io_uring was asked for"; }
+    const time_point* virtual_clock() const noexcept { return nullptr; }
+
+    std::intptr_t open(address_family family, socket_kind kind) noexcept {
+        return open_descriptor(family, kind, 0);
+    }
+    int listen(handle socket, int backlog) noexcept {
+        return number_of(::listen(descriptor_of(socket), backlog));
+    }
+    int attach(handle) noexcept { return 0; }
+    void detach(handle) noexcept {}
+    void close(handle socket) noexcept { ::close(descriptor_of(socket)); }
+
+    template <class Request>
+    started start(operation& each, state<Request>& state, Request& request) noexcept {
+        if constexpr (std::is_same_v<Request, request::accept>) {
+            return start_accept(each, state, request);
+        } else {
+            auto* entry = next_entry();
+            if (!entry) return finish_now(each, -EAGAIN);
+            if constexpr (needs_ring_request<Request>) state.waiter = &each;
+            prepare_submission(*entry, state, request);
+            io_uring_sqe_set_data64(entry, ring_data_of(each, state));
+            return started::pending;
+        }
+    }
+
+    template <class Request>
+    void cancel(operation& each, state<Request>& state) noexcept {
+        if constexpr (std::is_same_v<Request, request::accept>) {
+            // The kernel may go on accepting; what it accepts is kept for the next to ask.
+            state.acceptor->waiter = nullptr;
+            each.complete(-ECANCELED, completed_);
+        } else {
+            if constexpr (needs_ring_request<Request>) state.cancel_asked = true;
+            // In flight, an operation uses neither its link nor its outcome.
+            each.outcome = static_cast<std::intptr_t>(ring_data_of(each, state));
+            cancels_.push(each);
+        }
+    }
+
+    /// Ends what goes on for a listener, and waits for it: from then on the listener can be closed.
+    void retire(ring_acceptor_place& place) noexcept {
+        if (!place.acceptor) return;
+        auto& acceptor = *place.acceptor;
+        if (acceptor.waiter) {
+            std::exchange(acceptor.waiter, nullptr)->complete(-ECANCELED, completed_);
+        }
+        while (acceptor.armed) {
+            cancel_acceptor(acceptor);
+            enter(deadline::max());
+            reap();
+        }
+        place.acceptor.reset();
+    }
+
+    void wait(deadline until, operation_queue& completed) noexcept {
+        process_.check_same_process();
+        submit_cancels();
+        if (!wake_awaited_) await_wake();
+        const bool may_sleep = completed_.empty() && io_uring_cq_ready(&ring_) == 0;
+        enter(may_sleep ? until : deadline::min());
+        reap();
+        completed.take_all(completed_);
+    }
+    void wake() noexcept {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto written = ::write(wake_, &one, sizeof one);
+    }
+
+private:
+    static std::string refusal(int number) {
+        return "io_uring cannot be used here, for the system answers \"" +
+               std::system_category().message(number) +
+               "\" (containers and the sysctl kernel.io_uring_disabled often forbid it; epoll "
+               "works everywhere)";
+    }
+
+    /// 0 or errno. Flags that this kernel does not know are left out.
+    int set_up(const options& wanted) noexcept {
+        const unsigned always = IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                                IORING_SETUP_TASKRUN_FLAG;
+        int failed = -EINVAL;
+        if (wanted.deferred_task_work) {
+            failed = set_up(wanted.entries,
+                            always | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+        }
+        if (failed == -EINVAL) failed = set_up(wanted.entries, always | IORING_SETUP_COOP_TASKRUN);
+        return -failed;
+    }
+    int set_up(unsigned entries, unsigned flags) noexcept {
+        io_uring_params parameters{};
+        parameters.flags = flags;
+        parameters.cq_entries = 8 * entries;
+        return io_uring_queue_init_params(entries, &ring_, &parameters);
+    }
+
+    /// 0 or errno: whether the kernel is new enough, and may be entered as well as set up.
+    int try_out() noexcept {
+        const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
+        if ((ring_.features & needed) != needed) return ENOSYS;
+        const std::unique_ptr<io_uring_probe, void (*)(io_uring_probe*)> probe(
+            io_uring_get_probe_ring(&ring_), &io_uring_free_probe);
+        if (!probe) return EPERM;
+        for (const int each : {IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
+                               IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_POLL_ADD,
+                               IORING_OP_READ, IORING_OP_ASYNC_CANCEL}) {
+            if (!io_uring_opcode_supported(probe.get(), each)) return ENOSYS;
+        }
+        auto* entry = io_uring_get_sqe(&ring_);
+        io_uring_prep_nop(entry);
+        const int submitted = io_uring_submit_and_wait(&ring_, 1);
+        if (submitted < 0) return -submitted;
+        io_uring_cq_advance(&ring_, 1);
+        return 0;
+    }
+
+    /// Null only where the kernel takes no more submissions.
+    io_uring_sqe* next_entry() noexcept {
+        auto* entry = io_uring_get_sqe(&ring_);
+        if (entry) return entry;
+        io_uring_submit(&ring_);
+        return io_uring_get_sqe(&ring_);
+    }
+
+    static started finish_now(operation& each, std::intptr_t outcome) noexcept {
+        each.outcome = outcome;
+        return started::done;
+    }
+
+    started start_accept(operation& each, ring_acceptor_place& place,
+                         const request::accept& request) noexcept {
+        if (!place.acceptor) place.acceptor.reset(new (std::nothrow) ring_acceptor(request.listener));
+        if (!place.acceptor) return finish_now(each, -ENOMEM);
+        auto& acceptor = *place.acceptor;
+        if (const auto outcome = acceptor.take()) return finish_now(each, *outcome);
+        acceptor.waiter = &each;
+        if (!acceptor.armed && !arm(acceptor)) {
+            acceptor.waiter = nullptr;
+            return finish_now(each, -EAGAIN);
+        }
+        return started::pending;
+    }
+    bool arm(ring_acceptor& acceptor) noexcept {
+        auto* entry = next_entry();
+        if (!entry) return false;
+        const int listener = descriptor_of(acceptor.listener);
+        if (multishot_accept_) {
+            io_uring_prep_multishot_accept(entry, listener, nullptr, nullptr, SOCK_CLOEXEC);
+        } else {
+            io_uring_prep_accept(entry, listener, nullptr, nullptr, SOCK_CLOEXEC);
+        }
+        io_uring_sqe_set_data64(entry, ring_data(&acceptor, ring_tag::acceptor));
+        acceptor.armed = true;
+        acceptor.cancelled = false;
+        return true;
+    }
+    void cancel_acceptor(ring_acceptor& acceptor) noexcept {
+        if (acceptor.cancelled) return;
+        acceptor.cancelled = submit_cancel(ring_data(&acceptor, ring_tag::acceptor));
+    }
+    bool submit_cancel(std::uint64_t data) noexcept {
+        auto* entry = next_entry();
+        if (!entry) return false;
+        io_uring_prep_cancel64(entry, data, 0);
+        io_uring_sqe_set_flags(entry, IOSQE_CQE_SKIP_SUCCESS);
+        io_uring_sqe_set_data64(entry, ring_data(nullptr, ring_tag::ignored));
+        return true;
+    }
+    /// A cancel that finds no room stays first in the queue for the next turn.
+    void submit_cancels() noexcept {
+        while (!cancels_.empty()) {
+            auto& each = cancels_.pop();
+            if (!submit_cancel(static_cast<std::uint64_t>(each.outcome))) {
+                cancels_.push(each);
+                return;
+            }
+        }
+    }
+
+    void await_wake() noexcept {
+        auto* entry = next_entry();
+        if (!entry) return;
+        io_uring_prep_read(entry, wake_, &wake_count_, sizeof wake_count_, 0);
+        io_uring_sqe_set_data64(entry, ring_data(nullptr, ring_tag::wake));
+        wake_awaited_ = true;
+    }
+
+    /// Submits, and sleeps until something completes or the time has come.
+    void enter(deadline until) noexcept {
+        int entered = 0;
+        const auto left =
+            until == never || until == deadline::min() ? duration::zero()
+                                                       : until - std::chrono::steady_clock::now();
+        if (until == never) {
+            entered = io_uring_submit_and_wait(&ring_, 1);
+        } else if (left > duration::zero()) {
+            const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+            __kernel_timespec limit{seconds.count(), (left - seconds).count()};
+            io_uring_cqe* first = nullptr;
+            entered = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &limit, nullptr);
+        } else if (io_uring_sq_ready(&ring_) > 0 || kernel_has_work()) {
+            entered = io_uring_submit_and_get_events(&ring_);
+        }
+        check(entered != -EEXIST && entered != -EBADFD,
+              "a scheduler on io_uring was used from another thread than the one that made it");
+    }
+    /// Completions that wait for this thread to ask, or that did not fit in the queue.
+    bool kernel_has_work() const noexcept {
+        const unsigned flags = std::atomic_ref(*ring_.sq.kflags).load(std::memory_order_relaxed);
+        return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+    }
+
+    /// Takes what completed and gives the kernel its slots back.
+    void reap() noexcept {
+        unsigned head = 0, count = 0;
+        io_uring_cqe* each = nullptr;
+        io_uring_for_each_cqe(&ring_, head, each) {
+            ++count;
+            take(each->user_data, each->res, each->flags);
+        }
+        io_uring_cq_advance(&ring_, count);
+    }
+
+    void take(std::uint64_t data, int outcome, unsigned flags) noexcept {
+        auto* const address = reinterpret_cast<void*>(data & ~std::uint64_t(ring_tag_mask));
+        switch (static_cast<ring_tag>(data & ring_tag_mask)) {
+        case ring_tag::operation: {
+            auto& waiter = *static_cast<operation*>(address);
+            forget_cancel(waiter);
+            waiter.complete(outcome, completed_);
+            break;
+        }
+        case ring_tag::request: {
+            auto& request = *static_cast<ring_request*>(address);
+            auto& waiter = *request.waiter;
+            forget_cancel(waiter);
+            if (!request.completed(request, outcome) && submit_again(request)) break;
+            waiter.complete(waiter.outcome, completed_);
+            break;
+        }
+        case ring_tag::acceptor:
+            take_accepted(*static_cast<ring_acceptor*>(address), outcome, flags);
+            break;
+        case ring_tag::wake: wake_awaited_ = false; break;
+        case ring_tag::ignored: break;
+        }
+    }
+    void forget_cancel(operation& waiter) noexcept {
+        if (!cancels_.empty()) cancels_.remove(waiter);
+    }
+    bool submit_again(ring_request& request) noexcept {
+        if (request.cancel_asked) {
+            request.waiter->outcome = -ECANCELED;
+            return false;
+        }
+        auto* entry = next_entry();
+        if (!entry) {
+            request.waiter->outcome = -EAGAIN;
+            return false;
+        }
+        request.prepare(request, *entry);
+        io_uring_sqe_set_data64(entry, ring_data(&request, ring_tag::request));
+        return true;
+    }
+    void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {
+        if (!(flags & IORING_CQE_F_MORE)) acceptor.armed = false;
+        if (outcome == -EINVAL && multishot_accept_ && !acceptor.has_accepted) {
+            // Linux before 5.19; a listener that is none says so again to the plain accept.
+            multishot_accept_ = false;
+            if (acceptor.waiter && arm(acceptor)) return;
+        }
+        acceptor.keep(outcome);
+        if (acceptor.waiter) {
+            auto next = acceptor.take();
+            // Cancelled while nobody asked, and asked again before the cancel was through.
+            if (!next && !acceptor.armed && !arm(acceptor)) next = -EAGAIN;
+            if (next) std::exchange(acceptor.waiter, nullptr)->complete(*next, completed_);
+        }
+        // Nobody takes them: leave the others in the listener's backlog.
+        if (acceptor.armed && acceptor.kept() >= ring_acceptor::enough) cancel_acceptor(acceptor);
+    }
+
+    ::io_uring ring_{};
+    bool multishot_accept_;
+    bool wake_awaited_ = false;
+    int wake_ = -1;
+    std::uint64_t wake_count_ = 0;
+    fork_mark process_;
+    operation_queue completed_;
+    operation_queue cancels_;
+};
+
+static_assert(backend<io_uring>);
+
+}  // namespace coho

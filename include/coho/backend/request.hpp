@@ -1,0 +1,95 @@
+#pragma once
+
+#include "endpoint.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace coho {
+
+/// What the system calls an open socket: a file descriptor or a SOCKET.
+enum class handle : std::intptr_t { none = -1 };
+
+enum class socket_kind : std::uint8_t { stream, datagram };
+enum class direction : std::uint8_t { receive, send };
+
+/// What a listener does after an accept that failed.
+enum class accept_advice : std::uint8_t {
+    go_on,     ///< that one connection was broken before it was taken
+    back_off,  ///< descriptors or memory lack; the next may succeed later
+    give_up,
+};
+
+/// What can be asked of a kernel. A request, and the memory it points to, stays where it is until its operation
+/// is handed back. Outcomes below zero are negated error numbers of the system.
+namespace request {
+
+/// The next connection of a listening socket. Outcome: the new handle.
+///
+/// Its state belongs to the listener and outlives each accept on it, for a kernel may go on accepting.
+struct accept {
+    handle listener = handle::none;
+};
+
+/// Connects an open socket. Outcome: 0.
+struct connect {
+    handle socket = handle::none;
+    endpoint peer;
+};
+
+/// Outcome: the bytes received, 0 at the end of the stream. With `whole` it is pending until the buffer is
+/// full, and smaller only where the stream ended first.
+struct receive {
+    handle socket = handle::none;
+    std::span<std::byte> buffer;
+    bool whole = false;
+};
+
+/// Outcome: the bytes sent. With `whole` that is all of them.
+struct send {
+    handle socket = handle::none;
+    std::span<const std::byte> bytes;
+    bool whole = false;
+};
+
+/// Pieces of memory that go out, or are filled, one after another.
+inline constexpr std::size_t most_pieces = 16;
+
+struct receive_vectored {
+    handle socket = handle::none;
+    std::array<std::span<std::byte>, most_pieces> pieces{};
+    std::size_t count = 0;
+};
+
+/// Always whole. Outcome: the bytes sent.
+struct send_vectored {
+    handle socket = handle::none;
+    std::array<std::span<const std::byte>, most_pieces> pieces{};
+    std::size_t count = 0;
+};
+
+/// One datagram. Outcome: the bytes received; what did not fit is lost, and `truncated` says so.
+struct receive_from {
+    handle socket = handle::none;
+    std::span<std::byte> buffer;
+    endpoint from;
+    bool truncated = false;
+};
+
+/// One datagram. Outcome: the bytes sent, which is all of them.
+struct send_to {
+    handle socket = handle::none;
+    std::span<const std::byte> bytes;
+    endpoint to;
+};
+
+/// Until a foreign handle can be read or written. Outcome: 0.
+struct poll {
+    handle foreign = handle::none;
+    direction until = direction::receive;
+};
+
+}  // namespace request
+}  // namespace coho

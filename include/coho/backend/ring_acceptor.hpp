@@ -1,0 +1,69 @@
+#pragma once
+
+#include "posix_sockets.hpp"
+
+#include "../core/operation.hpp"
+
+#include <memory>
+#include <new>
+#include <optional>
+#include <vector>
+
+namespace coho {
+
+/// What io_uring keeps for a listener. One submission may bring many connections (multishot); those that come
+/// while nobody asks are kept here, in their order, and closed with it.
+struct ring_acceptor {
+    /// So many unasked ones are kept before accepting stops; the rest waits in the listener's backlog.
+    static constexpr std::size_t enough = 64;
+
+    explicit ring_acceptor(handle listening) noexcept : listener(listening) {}
+    ring_acceptor(const ring_acceptor&) = delete;
+    ring_acceptor& operator=(const ring_acceptor&) = delete;
+    ~ring_acceptor() {
+        while (const auto outcome = take()) {
+            if (*outcome >= 0) ::close(*outcome);
+        }
+    }
+
+    std::size_t kept() const noexcept { return outcomes_.size() - first_; }
+
+    /// A new connection, or the error that ended accepting.
+    void keep(int outcome) noexcept {
+        // The end of our own cancel is no news.
+        if (outcome == -ECANCELED && cancelled) return;
+        has_accepted = has_accepted || outcome >= 0;
+        try {
+            outcomes_.push_back(outcome);
+        } catch (const std::bad_alloc&) {
+            // Without memory to remember it, the connection cannot be kept.
+            if (outcome >= 0) ::close(outcome);
+        }
+    }
+    std::optional<int> take() noexcept {
+        if (kept() == 0) return {};
+        const int outcome = outcomes_[first_++];
+        if (kept() == 0) {
+            outcomes_.clear();
+            first_ = 0;
+        }
+        return outcome;
+    }
+
+    handle listener;
+    operation* waiter = nullptr;
+    bool armed = false;
+    bool cancelled = false;
+    bool has_accepted = false;
+
+private:
+    std::vector<int> outcomes_;
+    std::size_t first_ = 0;
+};
+
+/// The listener's end of it: movable, for listeners are.
+struct ring_acceptor_place {
+    std::unique_ptr<ring_acceptor> acceptor;
+};
+
+}  // namespace coho

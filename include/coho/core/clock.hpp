@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+
+namespace coho {
+
+using duration = std::chrono::nanoseconds;
+using time_point = std::chrono::steady_clock::time_point;
+
+/// A point in time after which to give up; time_point::max() means never.
+using deadline = time_point;
+inline constexpr deadline never = time_point::max();
+
+/// Any duration in nanoseconds; what does not fit becomes the largest or the smallest (about 292 years).
+template <class Rep, class Period>
+constexpr duration saturate(std::chrono::duration<Rep, Period> span) noexcept {
+    const auto approximate = std::chrono::duration<long double, std::nano>(span).count();
+    if (!(approximate < static_cast<long double>(duration::max().count()))) return duration::max();
+    if (approximate <= static_cast<long double>(duration::min().count())) return duration::min();
+    return std::chrono::duration_cast<duration>(span);
+}
+constexpr duration saturate(duration span) noexcept { return span; }
+
+/// now + span; a span below zero means now, and what lies beyond the clock's end means never.
+constexpr deadline deadline_after(time_point now, duration span) noexcept {
+    if (span <= duration::zero()) return now;
+    if (span > never - now) return never;
+    return now + span;
+}
+
+}  // namespace coho

@@ -1,0 +1,205 @@
+#pragma once
+
+#include "frame_pool.hpp"
+#include "operation.hpp"
+#include "stop.hpp"
+#include "timer.hpp"
+
+#include <atomic>
+#include <concepts>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace coho {
+
+/// The half of a scheduler that knows no kernel: who is ready, whose time has come, what other threads posted.
+/// scheduler<Backend> adds the kernel. All of it belongs to the thread that runs it, save where it says
+/// "any thread".
+class event_loop {
+public:
+    event_loop(const event_loop&) = delete;
+    event_loop& operator=(const event_loop&) = delete;
+
+    /// The loop that runs on this thread, or null.
+    // Never inlined: Clang before 17 keeps a thread_local's address over a suspension (LLVM #47179).
+    [[gnu::noinline]] static event_loop* current() noexcept { return current_; }
+
+    /// This loop's clock; virtual where the kernel is simulated.
+    time_point now() const noexcept {
+        return virtual_now_ ? *virtual_now_ : std::chrono::steady_clock::now();
+    }
+
+    /// Work that another thread hands over. finish is called once, on the loop's thread: with true to do the
+    /// work, with false where the loop ends before it came to it.
+    struct posted_work {
+        void (*finish)(posted_work&, bool run) = nullptr;
+        posted_work* next = nullptr;
+    };
+
+    /// Any thread, also within a signal handler; allocates nothing. The loop may end meanwhile, not before.
+    void post(posted_work& work) noexcept {
+        const poster within(*this);
+        auto* top = posted_.load(std::memory_order_relaxed);
+        do {
+            work.next = top;
+        } while (!posted_.compare_exchange_weak(top, &work, std::memory_order_release,
+                                                std::memory_order_relaxed));
+        // The loop takes the whole stack at once, so one wake is enough for all that came before it.
+        if (!top) wake_(*this);
+    }
+
+    /// Any thread: the function is called on this loop's thread. Throws std::bad_alloc.
+    template <std::move_constructible Function>
+        requires std::invocable<Function&>
+    void post(Function function) {
+        struct owned_work : posted_work {
+            explicit owned_work(Function&& from) : function(std::move(from)) {
+                finish = [](posted_work& work, bool run) {
+                    std::unique_ptr<owned_work> self(static_cast<owned_work*>(&work));
+                    if (run) self->function();
+                };
+            }
+            Function function;
+        };
+        post(static_cast<posted_work&>(*new owned_work(std::move(function))));
+    }
+
+    /// Any thread, also within a signal handler: asks the task that run() runs, and all below it, to stop.
+    void request_stop() noexcept {
+        const poster within(*this);
+        stop_asked_.store(true, std::memory_order_release);
+        wake_(*this);
+    }
+
+    /// Resumes the waiter in this turn or a later one, first come first served.
+    void resume_later(resumption& ready) noexcept { ready_.push(ready); }
+
+    /// Destroys the coroutine frame once whoever runs now has returned to the loop.
+    void destroy_later(resumption& ended) noexcept { ended_.push(ended); }
+
+    /// Whether this is a scheduler of that kind; each kernel's has its own.
+    bool runs_on(const void* kind) const noexcept { return kind_ == kind; }
+
+    timer_queue& timers() noexcept { return timers_; }
+    frame_pool& frames() noexcept { return frames_; }
+
+    /// Takes one from the number of operations that may finish at once before others have their turn; false
+    /// where none is left, and the waiter should be queued instead.
+    bool spend() noexcept { return --budget_ > 0; }
+
+    /// Resumes a coroutine from within another one, unless that nests too deep for the stack; false where it
+    /// was not resumed.
+    bool resume_nested(std::coroutine_handle<> coroutine) noexcept {
+        if (depth_ == depth_limit) return false;
+        ++depth_;
+        coroutine.resume();
+        --depth_;
+        return true;
+    }
+
+protected:
+    event_loop(void (*wake)(event_loop&) noexcept, const void* kind) noexcept
+        : wake_(wake), kind_(kind), timers_(now()) {}
+    ~event_loop() { take_posted(false); }
+
+    /// To be called before anything waits for time: the clock of a kernel that has its own.
+    void use_clock(const time_point* virtual_now) noexcept {
+        virtual_now_ = virtual_now;
+        if (virtual_now) timers_ = timer_queue(*virtual_now);
+    }
+
+    /// Before what other threads use goes: waits for those that are within post() or request_stop().
+    void await_posting() noexcept {
+        while (posting_.load(std::memory_order_acquire) != 0) {}
+    }
+
+    /// Marks the thread's current loop, and puts back the one before.
+    class running {
+    public:
+        explicit running(event_loop& loop) noexcept : before_(std::exchange(current_, &loop)) {}
+        running(const running&) = delete;
+        ~running() { current_ = before_; }
+
+    private:
+        event_loop* before_;
+    };
+
+    bool has_ready() const noexcept { return !ready_.empty(); }
+    bool has_posted() const noexcept {
+        return posted_.load(std::memory_order_relaxed) ||
+               stop_asked_.load(std::memory_order_relaxed);
+    }
+
+    void destroy_ended() noexcept {
+        while (!ended_.empty()) ended_.pop().waiter.destroy();
+    }
+
+    /// One turn without the kernel: what other threads want, timers, then those who are ready.
+    void run_ready(stop_source& root) {
+        if (stop_asked_.load(std::memory_order_relaxed) &&
+            stop_asked_.exchange(false, std::memory_order_acquire)) {
+            root.request_stop();
+        }
+        if (posted_.load(std::memory_order_relaxed)) take_posted(true);
+        if (!timers_.empty()) timers_.advance(now());
+        for (auto turns = resumptions_per_turn; turns > 0 && !ready_.empty(); --turns) {
+            budget_ = budget_per_resumption;
+            // The node dies with the frame it lies in, so nothing of it may be read after resuming.
+            ready_.pop().waiter.resume();
+            destroy_ended();
+        }
+    }
+
+private:
+    /// Keeps the loop alive while another thread is about to wake it.
+    class poster {
+    public:
+        explicit poster(event_loop& loop) noexcept : loop_(loop) {
+            loop_.posting_.fetch_add(1, std::memory_order_relaxed);
+        }
+        poster(const poster&) = delete;
+        ~poster() { loop_.posting_.fetch_sub(1, std::memory_order_release); }
+
+    private:
+        event_loop& loop_;
+    };
+
+    // Together they bound how long the kernel is not asked: 2,048 operations, about four milliseconds.
+    static constexpr int resumptions_per_turn = 128;
+    static constexpr int budget_per_resumption = 16;
+    static constexpr int depth_limit = 64;
+
+    void take_posted(bool run) {
+        auto* latest = posted_.exchange(nullptr, std::memory_order_acquire);
+        posted_work* first = nullptr;
+        while (latest) {
+            auto* before = latest->next;
+            latest->next = first;
+            first = latest;
+            latest = before;
+        }
+        while (first) {
+            auto& work = *first;
+            first = work.next;
+            work.finish(work, run);
+        }
+    }
+
+    static inline thread_local event_loop* current_ = nullptr;
+
+    void (*wake_)(event_loop&) noexcept;
+    const void* kind_;
+    const time_point* virtual_now_ = nullptr;
+    resumption_queue ready_;
+    resumption_queue ended_;
+    int budget_ = budget_per_resumption;
+    int depth_ = 0;
+    std::atomic<int> posting_ = 0;
+    std::atomic<posted_work*> posted_ = nullptr;
+    std::atomic<bool> stop_asked_ = false;
+    timer_queue timers_;
+    frame_pool frames_;
+};
+
+}  // namespace coho

@@ -1,0 +1,182 @@
+#pragma once
+
+#include "../scheduler/perform.hpp"
+
+#include <array>
+#include <type_traits>
+#include <utility>
+
+namespace coho {
+
+/// An operation on a socket, so that close() can cancel it. Each direction has one at most.
+class socket_use {
+public:
+    explicit socket_use(void (*cancel)(socket_use&) noexcept) noexcept : cancel_(cancel) {}
+    void cancel() noexcept { cancel_(*this); }
+
+private:
+    void (*cancel_)(socket_use&) noexcept;
+};
+
+enum class socket_role : bool { peer, listener };
+
+/// What all sockets have: the handle, the scheduler it belongs to, and who works with it now. Movable while
+/// nobody does. Closed by its destructor, or by close(), which may be awaited while others still work with it.
+template <backend Backend, socket_role role = socket_role::peer>
+class basic_socket {
+    struct no_acceptor {};
+
+public:
+    using acceptor_state =
+        std::conditional_t<role == socket_role::listener,
+                           typename Backend::template state<request::accept>, no_acceptor>;
+
+    basic_socket() noexcept = default;
+    basic_socket(scheduler<Backend>& on, handle opened) noexcept : scheduler_(&on), handle_(opened) {}
+    basic_socket(basic_socket&& other) noexcept
+        : scheduler_(other.scheduler_), handle_(std::exchange(other.handle_, handle::none)),
+          acceptor_(std::move(other.acceptor_)) {
+        other.check_unused();
+    }
+    basic_socket& operator=(basic_socket&& other) noexcept {
+        check_unused();
+        other.check_unused();
+        close_now();
+        scheduler_ = other.scheduler_;
+        handle_ = std::exchange(other.handle_, handle::none);
+        acceptor_ = std::move(other.acceptor_);
+        return *this;
+    }
+    ~basic_socket() {
+        check_unused();
+        close_now();
+    }
+
+    bool is_open() const noexcept { return handle_ != handle::none && !closing_; }
+    handle native_handle() const noexcept { return handle_; }
+    scheduler<Backend>& on() const noexcept { return *scheduler_; }
+    Backend& kernel() const noexcept { return scheduler_->kernel(); }
+    acceptor_state& acceptor() noexcept { return acceptor_; }
+
+    /// The system's answer to a call that never waits, as a result. errc::closed where the socket is.
+    template <class Call>
+    result<void> ask(Call&& call) const noexcept {
+        if (!is_open()) return errc::closed;
+        if (const int failed = call(kernel())) return Backend::describe(failed);
+        return {};
+    }
+
+    void enter(direction side, socket_use& use) noexcept {
+        auto& place = uses_[static_cast<int>(side)];
+        check(!place, "two tasks read from one socket at once, or two write; let one of them do it");
+        place = &use;
+    }
+    void leave(direction side) noexcept {
+        uses_[static_cast<int>(side)] = nullptr;
+        if (closer_ && unused()) {
+            close_now();
+            scheduler_->resume_later(*std::exchange(closer_, nullptr));
+        }
+    }
+
+    class closing;
+    /// See close() of the sockets.
+    closing close() noexcept { return closing(*this); }
+
+private:
+    bool unused() const noexcept { return !uses_[0] && !uses_[1]; }
+    void check_unused() const noexcept {
+        check(unused() && !closer_, "a socket was moved or destroyed while a task waits on it; await "
+                                    "its close() first");
+    }
+    void close_now() noexcept {
+        if (handle_ == handle::none) return;
+        if constexpr (role == socket_role::listener) kernel().retire(acceptor_);
+        kernel().close(std::exchange(handle_, handle::none));
+        closing_ = false;
+    }
+
+    scheduler<Backend>* scheduler_ = nullptr;
+    handle handle_ = handle::none;
+    bool closing_ = false;
+    std::array<socket_use*, 2> uses_{};
+    resumption* closer_ = nullptr;
+    [[no_unique_address]] acceptor_state acceptor_{};
+};
+
+/// See close() of the sockets.
+template <backend Backend, socket_role role>
+class [[nodiscard]] basic_socket<Backend, role>::closing : public await_in_task<closing>,
+                                                           private resumption {
+public:
+    explicit closing(basic_socket& closed) noexcept : socket_(&closed) {}
+
+    started start(environment&, std::coroutine_handle<> waiter) noexcept {
+        if (!socket_->is_open()) return started::done;
+        if (socket_->unused()) {
+            socket_->close_now();
+            return started::done;
+        }
+        this->waiter = waiter;
+        socket_->closing_ = true;
+        socket_->closer_ = this;
+        for (auto* use : socket_->uses_) {
+            if (use) use->cancel();
+        }
+        if constexpr (role == socket_role::peer) {
+            socket_->kernel().disconnect(socket_->native_handle());
+        }
+        return started::pending;
+    }
+    void finish() const noexcept {}
+
+private:
+    basic_socket* socket_;
+};
+
+/// One request on a socket, awaited. Self adds finish(), which turns the outcome into what the caller gets.
+template <class Self, backend Backend, class Request, direction side,
+          socket_role role = socket_role::peer>
+class socket_operation : public await_in_task<Self>, private socket_use {
+    using kernel_state = typename Backend::template state<Request>;
+    using state_kept = std::conditional_t<role == socket_role::listener, kernel_state&, kernel_state>;
+
+public:
+    socket_operation(basic_socket<Backend, role>& socket, Request request)
+        requires(role == socket_role::peer)
+        : socket_use(&cancelled), socket_(&socket), work_(socket.on(), std::move(request)) {}
+    socket_operation(basic_socket<Backend, role>& socket, Request request)
+        requires(role == socket_role::listener)
+        : socket_use(&cancelled), socket_(&socket),
+          work_(socket.on(), std::move(request), socket.acceptor()) {}
+    socket_operation(socket_operation&& unstarted)
+        : socket_use(&cancelled), socket_(unstarted.socket_), work_(std::move(unstarted.work_)) {}
+
+    started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
+        if (!socket_->is_open()) return started::done;
+        socket_->enter(side, *this);
+        entered_ = true;
+        return work_.start(inherited, waiter);
+    }
+
+protected:
+    result<std::size_t> outcome() noexcept {
+        if (!entered_) return errc::closed;
+        socket_->leave(side);
+        return work_.finish();
+    }
+    bool was_stopped() const noexcept { return work_.was_stopped(); }
+    int number() const noexcept { return work_.number(); }
+    Request& request() noexcept { return work_.request(); }
+
+private:
+    static void cancelled(socket_use& use) noexcept {
+        static_cast<socket_operation&>(use).work_.cancel(errc::cancelled);
+    }
+
+    basic_socket<Backend, role>* socket_;
+    bool entered_ = false;
+    performing<Backend, Request, state_kept> work_;
+};
+
+}  // namespace coho

@@ -1,0 +1,125 @@
+#pragma once
+
+#include "socket.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace coho {
+
+/// What a receive tells the caller: no bytes mean the end, or that the socket was closed here.
+inline result<std::size_t> received(result<std::size_t> outcome, bool stopped) noexcept {
+    if (outcome && *outcome == 0) return stopped ? errc::cancelled : errc::end_of_stream;
+    return outcome;
+}
+
+template <backend Backend>
+class [[nodiscard]] reading_some
+    : public socket_operation<reading_some<Backend>, Backend, request::receive,
+                              direction::receive> {
+public:
+    using reading_some::socket_operation::socket_operation;
+
+    result<std::size_t> finish() noexcept {
+        const bool nowhere = this->request().buffer.empty();
+        auto outcome = this->outcome();
+        if (outcome && nowhere) return errc::invalid_argument;
+        return received(std::move(outcome), this->was_stopped());
+    }
+};
+
+template <backend Backend>
+class [[nodiscard]] reading_exactly
+    : public socket_operation<reading_exactly<Backend>, Backend, request::receive,
+                              direction::receive> {
+public:
+    using reading_exactly::socket_operation::socket_operation;
+
+    result<void> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        if (*outcome == this->request().buffer.size()) return {};
+        return this->was_stopped() ? errc::cancelled : errc::end_of_stream;
+    }
+};
+
+template <backend Backend>
+class [[nodiscard]] writing_some
+    : public socket_operation<writing_some<Backend>, Backend, request::send, direction::send> {
+public:
+    using writing_some::socket_operation::socket_operation;
+
+    result<std::size_t> finish() noexcept { return this->outcome(); }
+};
+
+template <backend Backend>
+class [[nodiscard]] writing_all
+    : public socket_operation<writing_all<Backend>, Backend, request::send, direction::send> {
+public:
+    using writing_all::socket_operation::socket_operation;
+
+    result<void> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        return {};
+    }
+};
+
+/// A request over several pieces of memory, with at most as many as one call takes.
+template <class Request, class Piece>
+Request request_of_pieces(handle socket, std::span<const Piece> pieces) noexcept {
+    check(pieces.size() <= request::most_pieces, "more than 16 pieces of memory were given to one "
+                                                 "read or write");
+    Request asked;
+    asked.socket = socket;
+    asked.count = pieces.size();
+    for (std::size_t i = 0; i < pieces.size(); ++i) asked.pieces[i] = pieces[i];
+    return asked;
+}
+
+template <backend Backend>
+class [[nodiscard]] reading_pieces
+    : public socket_operation<reading_pieces<Backend>, Backend, request::receive_vectored,
+                              direction::receive> {
+public:
+    reading_pieces(basic_socket<Backend>& socket,
+                   std::span<const std::span<std::byte>> pieces) noexcept
+        : reading_pieces::socket_operation(
+              socket, request_of_pieces<request::receive_vectored>(socket.native_handle(), pieces)) {}
+
+    result<std::size_t> finish() noexcept {
+        return received(this->outcome(), this->was_stopped());
+    }
+};
+
+template <backend Backend>
+class [[nodiscard]] writing_pieces
+    : public socket_operation<writing_pieces<Backend>, Backend, request::send_vectored,
+                              direction::send> {
+public:
+    writing_pieces(basic_socket<Backend>& socket,
+                   std::span<const std::span<const std::byte>> pieces) noexcept
+        : writing_pieces::socket_operation(
+              socket, request_of_pieces<request::send_vectored>(socket.native_handle(), pieces)) {}
+
+    result<void> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        return {};
+    }
+};
+
+template <backend Backend>
+class [[nodiscard]] connecting
+    : public socket_operation<connecting<Backend>, Backend, request::connect, direction::send> {
+public:
+    using connecting::socket_operation::socket_operation;
+
+    result<void> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        return {};
+    }
+};
+
+}  // namespace coho

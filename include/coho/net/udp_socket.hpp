@@ -1,0 +1,105 @@
+#pragma once
+
+#include "socket.hpp"
+#include "tcp_stream.hpp"
+
+namespace coho {
+
+/// A datagram that arrived. Its bytes lie in the buffer that was given.
+struct datagram {
+    std::span<std::byte> bytes;
+    endpoint from;
+    /// It was longer than the buffer, and the rest is lost.
+    bool truncated = false;
+};
+
+template <backend Backend>
+class [[nodiscard]] receiving_from
+    : public socket_operation<receiving_from<Backend>, Backend, request::receive_from,
+                              direction::receive> {
+public:
+    using receiving_from::socket_operation::socket_operation;
+
+    result<datagram> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        auto& asked = this->request();
+        return datagram{asked.buffer.first(*outcome), asked.from, asked.truncated};
+    }
+};
+
+template <backend Backend>
+class [[nodiscard]] sending_to
+    : public socket_operation<sending_to<Backend>, Backend, request::send_to, direction::send> {
+public:
+    using sending_to::socket_operation::socket_operation;
+
+    result<void> finish() noexcept {
+        const auto to = this->request().to;
+        auto outcome = this->outcome();
+        if (!outcome) return about(outcome.error(), "cannot send a datagram to ", to);
+        return {};
+    }
+};
+
+/// Sends and receives datagrams: messages with bounds, each on its own, which may be lost, doubled or overtaken.
+/// udp(7). One task at a time may receive, and one may send.
+template <backend Backend>
+class basic_udp_socket {
+public:
+    /// Binds to an address; to be called within a task. Port 0 is any free one, for clients.
+    static result<basic_udp_socket> bind(endpoint where) noexcept {
+        auto& on = scheduler<Backend>::current();
+        auto& kernel = on.kernel();
+        const auto opened = kernel.open(where.address().family(), socket_kind::datagram);
+        int failed = opened < 0 ? static_cast<int>(-opened) : 0;
+        if (!failed) {
+            basic_socket<Backend> socket(on, static_cast<handle>(opened));
+            if (where.address().is_v6()) failed = kernel.v6_only(socket.native_handle(), false);
+            if (!failed) failed = kernel.bind(socket.native_handle(), where);
+            if (!failed) return basic_udp_socket(std::move(socket));
+        }
+        return about(Backend::describe(failed), "cannot bind a datagram socket to ", where);
+    }
+
+    /// One datagram, from anybody. An empty one is a datagram too.
+    [[nodiscard]] auto receive_from(std::span<std::byte> buffer) noexcept {
+        return receiving_from<Backend>(socket_, {socket_.native_handle(), buffer, {}, false});
+    }
+    /// Sends all of it as one datagram: 65,507 bytes at most over IPv4, else errc::message_too_large.
+    [[nodiscard]] auto send_to(std::span<const std::byte> bytes, endpoint to) noexcept {
+        return sending_to<Backend>(socket_, {socket_.native_handle(), bytes, to});
+    }
+
+    /// What others still wait for on this socket ends as errc::cancelled.
+    [[nodiscard]] auto close() noexcept { return socket_.close(); }
+    bool is_open() const noexcept { return socket_.is_open(); }
+
+    endpoint local_endpoint() const noexcept {
+        return is_open() ? socket_.kernel().local_endpoint(native_handle()) : endpoint();
+    }
+
+    template <class Option>
+    result<void> set(Option option) noexcept {
+        return socket_.ask([&](auto& kernel) { return kernel.set(native_handle(), option); });
+    }
+    template <class Option>
+    result<Option> get() const noexcept {
+        Option option;
+        auto asked = socket_.ask([&](auto& kernel) { return kernel.get(native_handle(), option); });
+        if (!asked) return std::move(asked).error();
+        return option;
+    }
+
+    handle native_handle() const noexcept { return socket_.native_handle(); }
+
+private:
+    explicit basic_udp_socket(basic_socket<Backend>&& bound) noexcept
+        : socket_(std::move(bound)) {}
+
+    basic_socket<Backend> socket_;
+};
+
+using udp_socket = basic_udp_socket<native>;
+
+}  // namespace coho
