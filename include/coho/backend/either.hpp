@@ -39,10 +39,10 @@ public:
         } else if (forced == First::kernel_name) {
             choose_forced_first(wanted.first);
         } else if (!forced.empty()) {
-            throw failure({errc::not_supported,
-                           "cannot choose a kernel: COHO_BACKEND is \"" + std::string(forced) +
-                               "\" but must be \"" + std::string(First::kernel_name) + "\" or \"" +
-                               std::string(Second::kernel_name) + "\""});
+            throw failure({errc::invalid_argument,
+                           {"cannot choose a kernel: COHO_BACKEND is \"", forced,
+                            "\" but must be \"", First::kernel_name, "\" or \"",
+                            Second::kernel_name, "\""}});
         } else {
             choose(wanted);
         }
@@ -140,9 +140,8 @@ private:
             first_.emplace(wanted);
             reason_ = "COHO_BACKEND asks for it";
         } catch (const failure& refused) {
-            throw failure({refused.cause(), "COHO_BACKEND asks for " +
-                                                std::string(First::kernel_name) + ", but " +
-                                                refused.what()});
+            throw failure({refused.cause(),
+                           {"COHO_BACKEND asks for ", First::kernel_name, ", but ", refused.what()}});
         }
     }
     void choose(const options& wanted) {

@@ -18,8 +18,8 @@ public:
     }
 
     /// At least one digit and at most so many, up to the limit.
-    constexpr std::optional<std::uint32_t> take_number(std::uint32_t base, std::size_t most_digits,
-                                                       std::uint64_t limit) noexcept {
+    constexpr bool take_number(std::uint32_t& taken, std::uint32_t base, std::size_t most_digits,
+                               std::uint64_t limit) noexcept {
         std::uint64_t number = 0;
         std::size_t digits = 0;
         while (digits < most_digits && digits < rest_.size()) {
@@ -28,57 +28,55 @@ public:
             number = number * base + digit;
             ++digits;
         }
-        if (digits == 0 || number > limit) return {};
+        if (digits == 0 || number > limit) return false;
         rest_.remove_prefix(digits);
-        return static_cast<std::uint32_t>(number);
+        taken = static_cast<std::uint32_t>(number);
+        return true;
     }
 
-    constexpr std::optional<std::array<std::uint8_t, 4>> take_v4() noexcept {
-        std::array<std::uint8_t, 4> bytes{};
+    constexpr bool take_v4(std::array<std::uint8_t, 4>& bytes) noexcept {
         for (std::size_t i = 0; i < 4; ++i) {
-            if (i > 0 && !take(".")) return {};
+            if (i > 0 && !take(".")) return false;
             // A leading zero means octal to some readers and decimal to others, so it means nothing here.
             const bool leading_zero = rest_.size() > 1 && rest_[0] == '0' && value_of(rest_[1]) < 10;
-            const auto number = take_number(10, 3, 255);
-            if (!number || leading_zero) return {};
-            bytes[i] = static_cast<std::uint8_t>(*number);
+            std::uint32_t number = 0;
+            if (leading_zero || !take_number(number, 10, 3, 255)) return false;
+            bytes[i] = static_cast<std::uint8_t>(number);
         }
-        return bytes;
+        return true;
     }
 
-    constexpr std::optional<std::array<std::uint8_t, 16>> take_v6() noexcept {
-        std::array<std::uint8_t, 16> bytes{};
+    constexpr bool take_v6(std::array<std::uint8_t, 16>& bytes) noexcept {
+        constexpr std::size_t none = 17;
         std::size_t filled = 0;
-        std::optional<std::size_t> gap;
+        std::size_t gap = none;
         if (take("::")) gap = 0;
         while (filled < 16 && !at_end() && rest_[0] != '%') {
-            if (filled > 0 && gap != filled && !take(":")) return {};
-            if (filled <= 12) {
-                // The last 32 bits may be written as an IPv4 address.
-                auto ahead = *this;
-                if (const auto v4 = ahead.take_v4()) {
-                    *this = ahead;
-                    for (const auto byte : *v4) bytes[filled++] = byte;
-                    break;
-                }
+            if (filled > 0 && gap != filled && !take(":")) return false;
+            // The last 32 bits may be written as an IPv4 address.
+            auto ahead = *this;
+            std::array<std::uint8_t, 4> v4{};
+            if (filled <= 12 && ahead.take_v4(v4)) {
+                *this = ahead;
+                for (const auto byte : v4) bytes[filled++] = byte;
+                break;
             }
-            const auto group = take_number(16, 4, 0xffff);
-            if (!group) return {};
-            bytes[filled++] = static_cast<std::uint8_t>(*group >> 8);
-            bytes[filled++] = static_cast<std::uint8_t>(*group);
+            std::uint32_t group = 0;
+            if (!take_number(group, 16, 4, 0xffff)) return false;
+            bytes[filled++] = static_cast<std::uint8_t>(group >> 8);
+            bytes[filled++] = static_cast<std::uint8_t>(group);
             if (take("::")) {
-                if (gap) return {};
+                if (gap != none) return false;
                 gap = filled;
             }
         }
-        if (gap ? filled > 14 : filled < 16) return {};
-        if (gap) {
-            for (auto moved = filled; moved-- > *gap;) {
-                bytes[moved + 16 - filled] = bytes[moved];
-                bytes[moved] = 0;
-            }
+        if (gap == none) return filled == 16;
+        if (filled > 14) return false;
+        for (auto moved = filled; moved-- > gap;) {
+            bytes[moved + 16 - filled] = bytes[moved];
+            bytes[moved] = 0;
         }
-        return bytes;
+        return true;
     }
 
 private:
@@ -94,43 +92,38 @@ private:
 
 constexpr std::optional<ip_address> ip_address::parse(std::string_view text) noexcept {
     address_reader v4(text);
-    if (const auto bytes = v4.take_v4(); bytes && v4.at_end()) return ip_address::v4(*bytes);
+    std::array<std::uint8_t, 4> v4_bytes{};
+    if (v4.take_v4(v4_bytes) && v4.at_end()) return ip_address::v4(v4_bytes);
     address_reader v6(text);
-    const auto bytes = v6.take_v6();
-    if (!bytes) return {};
+    std::array<std::uint8_t, 16> v6_bytes{};
     std::uint32_t zone = 0;
-    if (v6.take("%")) {
-        const auto number = v6.take_number(10, 10, 0xffffffff);
-        if (!number) return {};
-        zone = *number;
-    }
-    if (!v6.at_end()) return {};
-    return ip_address::v6(*bytes, zone);
+    const bool read = v6.take_v6(v6_bytes) &&
+                      (!v6.take("%") || v6.take_number(zone, 10, 10, 0xffffffff)) && v6.at_end();
+    if (!read) return {};
+    return ip_address::v6(v6_bytes, zone);
 }
 
 /// Why a text is no endpoint, with the text (at most its first hundred characters).
 inline error endpoint_not_understood(std::string_view text) noexcept {
-    try {
-        return {errc::address_not_understood,
-                "cannot read \"" + std::string(text.substr(0, 100)) +
-                    "\" as ADDRESS:PORT such as 127.0.0.1:7777 or [::1]:7777"};
-    } catch (const std::bad_alloc&) {
-        return errc::address_not_understood;
-    }
+    return {errc::address_not_understood,
+            {"cannot read \"", text.substr(0, 100),
+             "\" as ADDRESS:PORT such as 127.0.0.1:7777 or [::1]:7777"}};
 }
 
 constexpr result<endpoint> endpoint::parse(std::string_view text) noexcept {
     const auto colon = text.rfind(':');
     if (colon == std::string_view::npos) return endpoint_not_understood(text);
     address_reader number(text.substr(colon + 1));
-    const auto port = number.take_number(10, 5, 65535);
-    if (!port || !number.at_end()) return endpoint_not_understood(text);
+    std::uint32_t port = 0;
+    if (!number.take_number(port, 10, 5, 65535) || !number.at_end()) {
+        return endpoint_not_understood(text);
+    }
     auto host = text.substr(0, colon);
     const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
     if (bracketed) host = host.substr(1, host.size() - 2);
     const auto address = ip_address::parse(host);
     if (!address || address->is_v6() != bracketed) return endpoint_not_understood(text);
-    return endpoint(*address, static_cast<std::uint16_t>(*port));
+    return endpoint(*address, static_cast<std::uint16_t>(port));
 }
 
 constexpr address_text print(const ip_address& address) noexcept {

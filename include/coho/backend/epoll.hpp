@@ -6,9 +6,9 @@
 #include "readiness.hpp"
 
 #include "../core/check.hpp"
+#include "../core/growing_array.hpp"
 
-#include <new>
-#include <vector>
+#include <array>
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -34,7 +34,7 @@ public:
         if (epoll_ < 0 || wake_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) < 0) {
             const auto why = describe(errno);
             close_own();
-            throw failure({why, "cannot use epoll"});
+            throw failure({why, {"cannot use epoll"}});
         }
     }
     epoll(const epoll&) = delete;
@@ -60,11 +60,7 @@ public:
     int attach(handle socket) noexcept {
         const int descriptor = descriptor_of(socket);
         const auto index = static_cast<std::size_t>(descriptor);
-        try {
-            if (index >= sockets_.size()) sockets_.resize(2 * index + 1);
-        } catch (const std::bad_alloc&) {
-            return ENOMEM;
-        }
+        if (!sockets_.grow(index + 1)) return ENOMEM;
         auto& known = sockets_[index];
         epoll_event event{};
         event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
@@ -131,14 +127,17 @@ public:
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
             if (data == woken) continue;
-            auto& known = sockets_[data & 0xffffffff];
+            const auto descriptor = static_cast<std::size_t>(data & 0xffffffff);
+            auto& known = sockets_[descriptor];
             if (!known.attached || known.generation != data >> 32) continue;
             const auto happened = events_[static_cast<std::size_t>(i)].events;
             const bool ended = happened & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
             known.readiness.ended |= ended;
             known.readiness.readable |= ended || (happened & EPOLLIN);
             known.readiness.writable |= bool(happened & (EPOLLOUT | EPOLLHUP | EPOLLERR));
-            for (const auto side : {direction::receive, direction::send}) retry(known, side, completed);
+            // By descriptor: an accepted connection may move the array.
+            retry(descriptor, direction::receive, completed);
+            retry(descriptor, direction::send, completed);
         }
     }
     void wake() noexcept {
@@ -190,7 +189,8 @@ private:
         return outcome.accepted ? attach_or_close(static_cast<int>(outcome.value)) : outcome.value;
     }
 
-    void retry(known_socket& known, direction side, operation_queue& completed) noexcept {
+    void retry(std::size_t descriptor, direction side, operation_queue& completed) noexcept {
+        auto& known = sockets_[descriptor];
         auto*& place = known.waiting[static_cast<int>(side)];
         if (!place || !known.readiness.of(side)) return;
         auto* const attempt = place;
@@ -235,7 +235,7 @@ private:
     bool has_nanoseconds_ = true;
     fork_mark process_;
     operation_queue cancelled_;
-    std::vector<known_socket> sockets_;
+    growing_array<known_socket> sockets_;
     std::array<epoll_event, 256> events_;
 };
 

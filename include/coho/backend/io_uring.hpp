@@ -8,7 +8,7 @@
 #include "../core/check.hpp"
 
 #include <atomic>
-#include <memory>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -38,10 +38,10 @@ public:
     /// Tries what it is going to need, so that a system which allows io_uring only in part shows here.
     /// Throws coho::failure.
     explicit io_uring(const options& wanted = {}) : multishot_accept_(wanted.multishot_accept) {
-        if (const int failed = set_up(wanted)) throw failure({describe(failed), refusal(failed)});
+        if (const int failed = set_up(wanted)) throw refusal(failed);
         if (const int failed = try_out()) {
             io_uring_queue_exit(&ring_);
-            throw failure({describe(failed), refusal(failed)});
+            throw refusal(failed);
         }
         // A child after fork() must not touch the queues.
         io_uring_ring_dontfork(&ring_);
@@ -49,7 +49,7 @@ public:
         if (wake_ < 0) {
             const int failed = errno;
             io_uring_queue_exit(&ring_);
-            throw failure({describe(failed), "cannot make an eventfd"});
+            throw failure({describe(failed), {"cannot make an eventfd"}});
         }
     }
     io_uring(const io_uring&) = delete;
@@ -132,11 +132,11 @@ public:
     }
 
 private:
-    static std::string refusal(int number) {
-        return "io_uring cannot be used here, for the system answers \"" +
-               std::system_category().message(number) +
-               "\" (containers and the sysctl kernel.io_uring_disabled often forbid it; epoll "
-               "works everywhere)";
+    static failure refusal(int number) {
+        return failure({describe(number),
+                        {"cannot use io_uring, for the system answers \"", std::strerror(number),
+                         "\" (containers and the sysctl kernel.io_uring_disabled often forbid it; "
+                         "epoll works everywhere)"}});
     }
 
     /// 0 or errno. Flags that this kernel does not know are left out.
@@ -162,14 +162,16 @@ private:
     int try_out() noexcept {
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
         if ((ring_.features & needed) != needed) return ENOSYS;
-        const std::unique_ptr<io_uring_probe, void (*)(io_uring_probe*)> probe(
-            io_uring_get_probe_ring(&ring_), &io_uring_free_probe);
+        auto* const probe = io_uring_get_probe_ring(&ring_);
         if (!probe) return EPERM;
+        bool has_all = true;
         for (const int each : {IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
                                IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_POLL_ADD,
                                IORING_OP_READ, IORING_OP_ASYNC_CANCEL}) {
-            if (!io_uring_opcode_supported(probe.get(), each)) return ENOSYS;
+            has_all = has_all && io_uring_opcode_supported(probe, each);
         }
+        io_uring_free_probe(probe);
+        if (!has_all) return ENOSYS;
         auto* entry = io_uring_get_sqe(&ring_);
         io_uring_prep_nop(entry);
         const int submitted = io_uring_submit_and_wait(&ring_, 1);

@@ -2,17 +2,37 @@
 
 #include "posix_sockets.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include <netdb.h>
 
 namespace coho {
 
+/// The addresses of a name, best first; never more than sixteen, for a name server could send any number.
+class endpoint_list {
+public:
+    endpoint_list() noexcept = default;
+    explicit endpoint_list(const endpoint& only) noexcept { add(only); }
+
+    void add(const endpoint& next) noexcept {
+        if (size_ < endpoints_.size()) endpoints_[size_++] = next;
+    }
+    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    const endpoint& operator[](std::size_t index) const noexcept { return endpoints_[index]; }
+    const endpoint* begin() const noexcept { return endpoints_.data(); }
+    const endpoint* end() const noexcept { return endpoints_.data() + size_; }
+
+private:
+    std::array<endpoint, 16> endpoints_{};
+    std::size_t size_ = 0;
+};
+
 /// The addresses of a name by the system's own resolver, in the order in which they should be tried (RFC
 /// 6724). Blocks, maybe for many seconds. getaddrinfo(3).
-inline result<std::vector<endpoint>> look_up(const std::string& host, std::uint16_t port) {
+inline result<endpoint_list> look_up(const std::string& host, std::uint16_t port) noexcept {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_ADDRCONFIG;
@@ -25,17 +45,14 @@ inline result<std::vector<endpoint>> look_up(const std::string& host, std::uint1
     if (failed == EAI_MEMORY) return errc::not_enough_memory;
     if (failed == EAI_SYSTEM) return describe_posix(errno);
     if (failed) return errc::name_lookup_failed;
-    struct list_owner {
-        addrinfo* list;
-        ~list_owner() { ::freeaddrinfo(list); }
-    } owner{found};
-    std::vector<endpoint> endpoints;
+    endpoint_list endpoints;
     for (const auto* each = found; each; each = each->ai_next) {
         if (each->ai_family != AF_INET && each->ai_family != AF_INET6) continue;
         socket_address address;
         std::memcpy(address.data(), each->ai_addr, each->ai_addrlen);
-        endpoints.emplace_back(address.where().address(), port);
+        endpoints.add({address.where().address(), port});
     }
+    ::freeaddrinfo(found);
     if (endpoints.empty()) return errc::name_not_found;
     return endpoints;
 }

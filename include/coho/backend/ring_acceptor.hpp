@@ -2,12 +2,11 @@
 
 #include "posix_sockets.hpp"
 
+#include "../core/growing_array.hpp"
 #include "../core/operation.hpp"
 
 #include <memory>
-#include <new>
 #include <optional>
-#include <vector>
 
 namespace coho {
 
@@ -26,27 +25,21 @@ struct ring_acceptor {
         }
     }
 
-    std::size_t kept() const noexcept { return outcomes_.size() - first_; }
+    std::size_t kept() const noexcept { return end_ - first_; }
 
     /// A new connection, or the error that ended accepting.
     void keep(int outcome) noexcept {
         // The end of our own cancel is no news.
         if (outcome == -ECANCELED && cancelled) return;
         has_accepted = has_accepted || outcome >= 0;
-        try {
-            outcomes_.push_back(outcome);
-        } catch (const std::bad_alloc&) {
-            // Without memory to remember it, the connection cannot be kept.
-            if (outcome >= 0) ::close(outcome);
-        }
+        if (outcomes_.grow(end_ + 1)) outcomes_[end_++] = outcome;
+        // Without memory to remember it, the connection cannot be kept.
+        else if (outcome >= 0) ::close(outcome);
     }
     std::optional<int> take() noexcept {
         if (kept() == 0) return {};
         const int outcome = outcomes_[first_++];
-        if (kept() == 0) {
-            outcomes_.clear();
-            first_ = 0;
-        }
+        if (kept() == 0) first_ = end_ = 0;
         return outcome;
     }
 
@@ -57,8 +50,9 @@ struct ring_acceptor {
     bool has_accepted = false;
 
 private:
-    std::vector<int> outcomes_;
+    growing_array<int> outcomes_;
     std::size_t first_ = 0;
+    std::size_t end_ = 0;
 };
 
 /// The listener's end of it: movable, for listeners are.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstring>
+#include <initializer_list>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -83,12 +84,13 @@ class [[nodiscard]] error {
 public:
     constexpr error(errc reason, int number = 0) noexcept : number_(number), reason_(reason) {}
 
-    /// The same error with the words that lead its sentence, such as "cannot listen on 127.0.0.1:80".
-    error(const error& cause, std::string_view attempt) noexcept
-        : number_(cause.number_), reason_(cause.reason_), attempt_(copy(attempt)) {}
+    /// The same error with the words that lead its sentence, such as {"cannot listen on ", "127.0.0.1:80"}.
+    error(const error& cause, std::initializer_list<std::string_view> attempt) noexcept
+        : number_(cause.number_), reason_(cause.reason_), attempt_(joined(attempt)) {}
 
     error(const error& other) noexcept
-        : error(other, other.attempt_ ? std::string_view(other.attempt_) : std::string_view()) {}
+        : number_(other.number_), reason_(other.reason_),
+          attempt_(other.attempt_ ? joined({other.attempt_}) : nullptr) {}
     constexpr error(error&& other) noexcept
         : number_(other.number_), reason_(other.reason_),
           attempt_(std::exchange(other.attempt_, nullptr)) {}
@@ -105,10 +107,11 @@ public:
 
     /// One sentence: what was tried and where if known, then what happened.
     std::string message() const {
-        auto sentence = attempt_ ? std::string(attempt_) + ": " : std::string();
-        sentence += describe(reason_);
+        std::string sentence;
+        if (attempt_) sentence.append(attempt_).append(": ");
+        sentence.append(describe(reason_));
         if (reason_ == errc::other) {
-            sentence += ": " + std::system_category().message(number_);
+            sentence.append(": ").append(std::system_category().message(number_));
         }
         return sentence;
     }
@@ -118,14 +121,18 @@ public:
     }
 
 private:
-    static char* copy(std::string_view words) noexcept {
-        if (words.empty()) return nullptr;
-        auto* room = new (std::nothrow) char[words.size() + 1];
-        if (room) {
-            std::memcpy(room, words.data(), words.size());
-            room[words.size()] = '\0';
+    static char* joined(std::initializer_list<std::string_view> words) noexcept {
+        std::size_t size = 0;
+        for (const auto& each : words) size += each.size();
+        auto* const text = new (std::nothrow) char[size + 1];
+        if (!text) return nullptr;
+        auto* end = text;
+        for (const auto& each : words) {
+            std::memcpy(end, each.data(), each.size());
+            end += each.size();
         }
-        return room;
+        *end = '\0';
+        return text;
     }
 
     int number_;

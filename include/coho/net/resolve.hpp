@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <memory>
-#include <vector>
 
 namespace coho {
 
@@ -35,17 +34,13 @@ public:
     /// The waiter leaves. False where the answer is already on its way and must be awaited.
     bool abandon() noexcept { return !settled_.exchange(true, std::memory_order_acq_rel); }
 
-    result<std::vector<endpoint>>& answer() noexcept { return answer_; }
+    result<endpoint_list>& answer() noexcept { return answer_; }
 
     static inline std::atomic<int> under_way = 0;
 
 private:
     void work() noexcept {
-        try {
-            answer_ = look_up(host_, port_);
-        } catch (const std::bad_alloc&) {
-            answer_ = errc::not_enough_memory;
-        }
+        answer_ = look_up(host_, port_);
         under_way.fetch_sub(1);
         if (settled_.exchange(true, std::memory_order_acq_rel)) delete this;
         else loop_->post(static_cast<posted_work&>(*this));
@@ -60,7 +55,7 @@ private:
     event_loop* loop_ = nullptr;
     resumption* waiter_ = nullptr;
     std::atomic<bool> settled_ = false;
-    result<std::vector<endpoint>> answer_{errc::cancelled};
+    result<endpoint_list> answer_{errc::cancelled};
 };
 
 /// See resolve().
@@ -79,7 +74,7 @@ public:
             return started::done;
         }
         if (const auto address = ip_address::parse(host_)) {
-            known_ = endpoint(*address, port_);
+            known_ = {*address, port_};
             return started::done;
         }
         auto lookup = std::make_unique<name_lookup>(host_, port_);
@@ -97,13 +92,13 @@ public:
         connect(*stop_);
         return started::pending;
     }
-    result<std::vector<endpoint>> finish() {
+    result<endpoint_list> finish() {
         disconnect();
-        if (known_) return std::vector{*known_};
+        if (known_ != endpoint()) return endpoint_list(known_);
         const std::unique_ptr<name_lookup> lookup(std::exchange(lookup_, nullptr));
         if (lookup && lookup->answer()) return std::move(lookup->answer());
         if (lookup) failed_ = lookup->answer().error();
-        return error(failed_, "cannot look up \"" + host_ + "\"");
+        return error(failed_, {"cannot look up \"", host_, "\""});
     }
 
 private:
@@ -121,7 +116,7 @@ private:
     event_loop* loop_ = nullptr;
     stop_source* stop_ = nullptr;
     name_lookup* lookup_ = nullptr;
-    std::optional<endpoint> known_;
+    endpoint known_;
     error failed_{errc::none};
 };
 

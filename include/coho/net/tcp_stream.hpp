@@ -8,7 +8,6 @@
 
 #include <array>
 #include <concepts>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,18 +15,12 @@ namespace coho {
 
 struct connect_options {
     /// The local address and port; left out, the system chooses.
-    std::optional<endpoint> local;
+    endpoint local{};
 };
 
 /// The words that lead an error, such as "cannot connect to 127.0.0.1:80".
 inline error about(const error& cause, std::string_view attempt, const endpoint& where) noexcept {
-    address_text words;
-    words.add(print(where));
-    try {
-        return {cause, std::string(attempt) + std::string(std::string_view(words))};
-    } catch (const std::bad_alloc&) {
-        return cause;
-    }
+    return {cause, {attempt, print(where)}};
 }
 
 /// A TCP connection: a stream of bytes each way, in order, without marks between messages. tcp(7).
@@ -136,9 +129,9 @@ task<result<basic_tcp_stream<Backend>>> basic_tcp_stream<Backend>::connect(
     const auto opened = kernel.open(peer.address().family(), socket_kind::stream);
     if (opened < 0) co_return failed(Backend::describe(static_cast<int>(-opened)));
     basic_socket<Backend> socket(on, static_cast<handle>(opened));
-    if (options.local) {
-        if (const int number = kernel.bind(socket.native_handle(), *options.local)) {
-            co_return about(Backend::describe(number), "cannot connect from ", *options.local);
+    if (options.local != endpoint()) {
+        if (const int number = kernel.bind(socket.native_handle(), options.local)) {
+            co_return about(Backend::describe(number), "cannot connect from ", options.local);
         }
     }
     auto connected = co_await connecting<Backend>(socket, {socket.native_handle(), peer});
@@ -157,9 +150,8 @@ task<result<std::size_t>> basic_tcp_stream<Backend>::read_until(std::string& tex
         const auto found = std::string_view(text).substr(0, limit).find(delimiter, searched);
         if (found != std::string_view::npos) co_return found + delimiter.size();
         if (text.size() >= limit) {
-            co_return error(errc::limit_exceeded,
-                            "cannot find the end of a message within " + std::to_string(limit) +
-                                " bytes");
+            co_return error(errc::limit_exceeded, {"cannot find the end of a message within ",
+                                                   std::to_string(limit), " bytes"});
         }
         // The delimiter may have come in part.
         searched = text.size() < delimiter.size() ? 0 : text.size() - delimiter.size() + 1;

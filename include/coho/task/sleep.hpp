@@ -2,8 +2,6 @@
 
 #include "../core/awaitable.hpp"
 
-#include <optional>
-
 namespace coho {
 
 /// See sleep() and sleep_until().
@@ -11,9 +9,10 @@ class [[nodiscard]] sleeping : public await_in_task<sleeping>, private timer, pr
 public:
     explicit sleeping(duration span) noexcept
         : timer(&woken), stop_callback(&stopped), span_(span) {}
-    explicit sleeping(deadline until) noexcept : sleeping(duration::zero()) { until_ = until; }
-    sleeping(sleeping&& unstarted) noexcept : sleeping(unstarted.span_) {
-        until_ = unstarted.until_;
+    explicit sleeping(deadline until) noexcept
+        : timer(&woken), stop_callback(&stopped), until_(until) {}
+    sleeping(sleeping&& unstarted) noexcept : sleeping(unstarted.until_) {
+        span_ = unstarted.span_;
     }
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
@@ -23,7 +22,7 @@ public:
             return started::done;
         }
         const auto now = loop_->now();
-        const auto until = until_ ? *until_ : deadline_after(now, span_);
+        const auto until = until_ == by_span ? deadline_after(now, span_) : until_;
         place_.waiter = waiter;
         if (until <= now) {
             loop_->resume_later(place_);
@@ -48,8 +47,10 @@ private:
         self.loop_->resume_later(self.place_);
     }
 
-    duration span_;
-    std::optional<deadline> until_;
+    static constexpr deadline by_span = deadline::min();
+
+    duration span_{};
+    deadline until_ = by_span;
     event_loop* loop_ = nullptr;
     resumption place_;
     bool slept_ = true;

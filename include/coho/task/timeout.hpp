@@ -3,7 +3,6 @@
 #include "../core/awaitable.hpp"
 #include "../core/result.hpp"
 
-#include <optional>
 #include <type_traits>
 #include <utility>
 
