@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+
+/// Counts what operator new is asked for, and lets it fail: for programs linked with allocations.cpp.
+namespace support {
+
+/// Allocations made so far by the whole program.
+std::size_t allocations() noexcept;
+
+/// Lets the allocation of that number from now on fail, 1 being the next; 0 lets none fail.
+void fail_allocation(std::size_t number) noexcept;
+
+}  // namespace support
