@@ -95,7 +95,8 @@ int run_on(std::string_view kernel, coho::run_options options, Arguments... argu
                       "\" here; it is native, io_uring or epoll");
 }
 
-/// Calls the program, and turns mistakes into one line and an exit status: 2 for usage, 1 for all others.
+/// Calls the program, and turns mistakes into one line and an exit status: 2 for usage, 1 for all
+/// others.
 template <class Program>
 int run_main(const char* usage, Program&& program) {
     try {

@@ -1,6 +1,7 @@
 #pragma once
 
-/// coho: sockets to co_await, on io_uring or epoll. This is the front door; each header also stands alone.
+/// coho: sockets to co_await, on io_uring or epoll. This is the front door; each header also stands
+/// alone.
 
 #include "coho/core/awaitable.hpp"
 #include "coho/core/check.hpp"

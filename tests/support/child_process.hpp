@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/// Runs code in a child process: for what ends a process, changes its limits or depends on its signals.
+/// Runs code in a child process: for what ends a process, changes its limits or depends on its
+/// signals.
 namespace support {
 
 struct child_end {
@@ -22,7 +23,8 @@ struct child_end {
     bool says(const char* words) const { return errors.find(words) != std::string::npos; }
 };
 
-/// Calls the function in a fork of this process and waits for its end. The function returns the exit status.
+/// Calls the function in a fork of this process and waits for its end. The function returns the
+/// exit status.
 template <class Function>
 child_end run_in_child(Function&& function) {
     int ends[2];

@@ -11,13 +11,12 @@
 
 namespace coho {
 
-/// A backend performs a request R: it starts it, in the place where the operation, the state and the request
-/// stay until the operation is handed back.
+/// A backend performs a request R: it starts it, in the place where the operation, the state and
+/// the request stay until the operation is handed back.
 ///
-/// start: `done` sets the outcome and resumes nobody; `pending` means that wait() will hand the operation back,
-/// exactly once, also after cancel.
-/// cancel: asks, once, for an operation that is pending; one that succeeds all the same reports success. Never
-/// fails, never drops.
+/// start: `done` sets the outcome and resumes nobody; `pending` means that wait() will hand the
+/// operation back, exactly once, also after cancel. cancel: asks, once, for an operation that is
+/// pending; one that succeeds all the same reports success. Never fails, never drops.
 template <class Backend, class Request>
 concept performs =
     std::default_initializable<typename Backend::template state<Request>> &&
@@ -29,16 +28,16 @@ concept performs =
 
 /// What the scheduler needs of a kernel. One thread uses a backend, but for wake().
 template <class B>
-concept backend =
-    performs<B, request::accept> && performs<B, request::connect> && performs<B, request::receive> &&
-    performs<B, request::send> && performs<B, request::receive_vectored> &&
-    performs<B, request::send_vectored> && performs<B, request::receive_from> &&
-    performs<B, request::send_to> && performs<B, request::poll> &&
-    std::constructible_from<B, const typename B::options&> &&
-    requires(B& kernel, const B& constant, handle socket, endpoint where, deadline until,
-             operation_queue& completed, address_family family, socket_kind kind, int number,
-             typename B::template state<request::accept>& acceptor) {
-        // Sockets. What opens is made to work with this kernel; attach() takes in a handle from elsewhere.
+concept backend = performs<B, request::accept> && performs<B, request::connect> &&
+        performs<B, request::receive> && performs<B, request::send> &&
+        performs<B, request::receive_vectored> && performs<B, request::send_vectored> &&
+        performs<B, request::receive_from> && performs<B, request::send_to> &&
+        performs<B, request::poll> && std::constructible_from<B, const typename B::options&> &&
+        requires(B& kernel, const B& constant, handle socket, endpoint where, deadline until,
+                 operation_queue& completed, address_family family, socket_kind kind, int number,
+                 typename B::template state<request::accept>& acceptor) {
+        // Sockets. What opens is made to work with this kernel; attach() takes in a handle from
+        // elsewhere.
         { kernel.open(family, kind) } noexcept -> std::same_as<std::intptr_t>;
         { kernel.bind(socket, where) } noexcept -> std::same_as<int>;
         { kernel.listen(socket, number) } noexcept -> std::same_as<int>;
@@ -59,8 +58,8 @@ concept backend =
         { B::describe(number) } noexcept -> std::same_as<error>;
         { B::after_failed_accept(number) } noexcept -> std::same_as<accept_advice>;
 
-        // Submits, sleeps until something completes, wake() is called or the time has come, and queues what
-        // completed. Resumes nobody. A time that has passed means: do not sleep.
+        // Submits, sleeps until something completes, wake() is called or the time has come, and
+        // queues what completed. Resumes nobody. A time that has passed means: do not sleep.
         { kernel.wait(until, completed) } noexcept;
         // Any thread, also within a signal handler: the wait() that runs or the next one returns.
         { kernel.wake() } noexcept;

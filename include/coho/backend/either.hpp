@@ -16,9 +16,9 @@ struct either_options {
     typename Second::options second{};
 };
 
-/// A kernel made of two, one of which is chosen once, when it is built: the first, or the second where the
-/// first cannot be used here. The environment variable COHO_BACKEND names one of them and is obeyed without
-/// falling back. Throws coho::failure where nothing is left.
+/// A kernel made of two, one of which is chosen once, when it is built: the first, or the second
+/// where the first cannot be used here. The environment variable COHO_BACKEND names one of them and
+/// is obeyed without falling back. Throws coho::failure where nothing is left.
 template <class First, class Second>
 class either {
 public:
@@ -140,8 +140,9 @@ private:
             first_.emplace(wanted);
             reason_ = "COHO_BACKEND asks for it";
         } catch (const failure& refused) {
-            throw failure({refused.cause(),
-                           {"COHO_BACKEND asks for ", First::kernel_name, ", but ", refused.what()}});
+            throw failure(
+                {refused.cause(),
+                 {"COHO_BACKEND asks for ", First::kernel_name, ", but ", refused.what()}});
         }
     }
     void choose(const options& wanted) {

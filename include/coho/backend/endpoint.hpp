@@ -63,8 +63,8 @@ public:
         return family == address_family::ipv6 ? v6({}) : v4({});
     }
 
-    /// Dotted decimal (four numbers, no leading zeros) or RFC 4291 text with an optional numeric zone
-    /// ("fe80::1%2"). Nothing where the text is not an address.
+    /// Dotted decimal (four numbers, no leading zeros) or RFC 4291 text with an optional numeric
+    /// zone ("fe80::1%2"). Nothing where the text is not an address.
     static constexpr std::optional<ip_address> parse(std::string_view text) noexcept;
 
     constexpr address_family family() const noexcept { return family_; }

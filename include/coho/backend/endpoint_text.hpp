@@ -37,8 +37,10 @@ public:
     constexpr bool take_v4(std::array<std::uint8_t, 4>& bytes) noexcept {
         for (std::size_t i = 0; i < 4; ++i) {
             if (i > 0 && !take(".")) return false;
-            // A leading zero means octal to some readers and decimal to others, so it means nothing here.
-            const bool leading_zero = rest_.size() > 1 && rest_[0] == '0' && value_of(rest_[1]) < 10;
+            // A leading zero means octal to some readers and decimal to others, so it means nothing
+            // here.
+            const bool leading_zero =
+                rest_.size() > 1 && rest_[0] == '0' && value_of(rest_[1]) < 10;
             std::uint32_t number = 0;
             if (leading_zero || !take_number(number, 10, 3, 255)) return false;
             bytes[i] = static_cast<std::uint8_t>(number);

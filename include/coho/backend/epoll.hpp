@@ -17,8 +17,9 @@
 
 namespace coho {
 
-/// Linux' epoll(7), edge-triggered: each socket is registered once, and what is known of its readiness is
-/// remembered. A call is tried first only where that says it will succeed; else it waits for the edge.
+/// Linux' epoll(7), edge-triggered: each socket is registered once, and what is known of its
+/// readiness is remembered. A call is tried first only where that says it will succeed; else it
+/// waits for the edge.
 class epoll : public posix_sockets {
 public:
     struct options {};
@@ -70,8 +71,8 @@ public:
         known.attached = true;
         return 0;
     }
-    /// The system closes an epoll registration only with the last duplicate of a descriptor, so it is taken
-    /// out by hand; events already fetched carry the old generation and are dropped.
+    /// The system closes an epoll registration only with the last duplicate of a descriptor, so it
+    /// is taken out by hand; events already fetched carry the old generation and are dropped.
     void detach(handle socket) noexcept {
         auto* known = find(socket);
         if (!known) return;

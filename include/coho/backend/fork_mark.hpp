@@ -7,8 +7,9 @@
 
 namespace coho {
 
-/// Notices that this process is a fork of the one that made the kernel's descriptors: both would take each
-/// other's events. The page reads as zero in a child (MADV_WIPEONFORK, madvise(2)), at no cost otherwise.
+/// Notices that this process is a fork of the one that made the kernel's descriptors: both would
+/// take each other's events. The page reads as zero in a child (MADV_WIPEONFORK, madvise(2)), at no
+/// cost otherwise.
 class fork_mark {
 public:
     fork_mark() noexcept {
@@ -30,8 +31,9 @@ public:
     }
 
     void check_same_process() const noexcept {
-        check(!mark_ || *mark_ == 1, "a scheduler was used in a child after fork(); a child may only "
-                                     "exec, or build a scheduler of its own");
+        check(!mark_ || *mark_ == 1,
+              "a scheduler was used in a child after fork(); a child may only "
+              "exec, or build a scheduler of its own");
     }
 
 private:

@@ -5,10 +5,11 @@
 
 namespace coho {
 
-/// Runs work(argument) on a thread of its own that nobody joins. False where there is none to be had.
+/// Runs work(argument) on a thread of its own that nobody joins. False where there is none to be
+/// had.
 ///
-/// It blocks every signal, so that signals reach the threads of the program. <thread> would do as well, but
-/// costs every includer a tenth of its compile time.
+/// It blocks every signal, so that signals reach the threads of the program. <thread> would do as
+/// well, but costs every includer a tenth of its compile time.
 inline bool start_helper_thread(void* (*work)(void*), void* argument) noexcept {
     pthread_attr_t attributes;
     if (::pthread_attr_init(&attributes) != 0) return false;

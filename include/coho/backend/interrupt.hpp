@@ -12,15 +12,16 @@
 
 namespace coho {
 
-/// Who is told of a signal, on whichever thread it arrives; only what signal-safety(7) allows may be done.
-/// False where it was told before.
+/// Who is told of a signal, on whichever thread it arrives; only what signal-safety(7) allows may
+/// be done. False where it was told before.
 struct interruptible {
     bool (*interrupt)(interruptible&) noexcept;
 };
 
-/// While it lives, the first of the signals interrupts its target; the second has the effect that it would have
-/// without coho, so that a program which does not stop can still be ended. The handlers from before are put
-/// back at the end. Several may live at once, on as many threads; each target is told.
+/// While it lives, the first of the signals interrupts its target; the second has the effect that
+/// it would have without coho, so that a program which does not stop can still be ended. The
+/// handlers from before are put back at the end. Several may live at once, on as many threads; each
+/// target is told.
 class interrupt_handlers {
 public:
     template <class Signals>

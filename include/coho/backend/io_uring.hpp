@@ -19,14 +19,15 @@ namespace coho {
 struct io_uring_options {
     /// IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1), io_uring_setup(2).
     bool deferred_task_work = true;
-    /// One submission accepts until it is cancelled (Linux 5.19), io_uring_prep_multishot_accept(3).
+    /// One submission accepts until it is cancelled (Linux 5.19),
+    /// io_uring_prep_multishot_accept(3).
     bool multishot_accept = true;
     /// Submissions gathered at most before the kernel is entered.
     unsigned entries = 512;
 };
 
-/// Linux' io_uring(7) by way of liburing. Submissions are gathered and go to the kernel once per turn of the
-/// loop, with the wait; what completes is run by this thread alone, when it asks.
+/// Linux' io_uring(7) by way of liburing. Submissions are gathered and go to the kernel once per
+/// turn of the loop, with the wait; what completes is run by this thread alone, when it asks.
 class io_uring : public posix_sockets {
 public:
     using options = io_uring_options;
@@ -35,8 +36,8 @@ public:
     using state = std::conditional_t<std::is_same_v<Request, request::accept>, ring_acceptor_place,
                                      ring_state<Request>>;
 
-    /// Tries what it is going to need, so that a system which allows io_uring only in part shows here.
-    /// Throws coho::failure.
+    /// Tries what it is going to need, so that a system which allows io_uring only in part shows
+    /// here. Throws coho::failure.
     explicit io_uring(const options& wanted = {}) : multishot_accept_(wanted.multishot_accept) {
         if (const int failed = set_up(wanted)) throw refusal(failed);
         if (const int failed = try_out()) {
@@ -195,7 +196,8 @@ private:
 
     started start_accept(operation& each, ring_acceptor_place& place,
                          const request::accept& request) noexcept {
-        if (!place.acceptor) place.acceptor.reset(new (std::nothrow) ring_acceptor(request.listener));
+        if (!place.acceptor)
+            place.acceptor.reset(new (std::nothrow) ring_acceptor(request.listener));
         if (!place.acceptor) return finish_now(each, -ENOMEM);
         auto& acceptor = *place.acceptor;
         if (const auto outcome = acceptor.take()) return finish_now(each, *outcome);

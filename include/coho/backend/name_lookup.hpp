@@ -10,7 +10,8 @@
 
 namespace coho {
 
-/// The addresses of a name, best first; never more than sixteen, for a name server could send any number.
+/// The addresses of a name, best first; never more than sixteen, for a name server could send any
+/// number.
 class endpoint_list {
 public:
     endpoint_list() noexcept = default;
@@ -30,8 +31,8 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The addresses of a name by the system's own resolver, in the order in which they should be tried (RFC
-/// 6724). Blocks, maybe for many seconds. getaddrinfo(3).
+/// The addresses of a name by the system's own resolver, in the order in which they should be tried
+/// (RFC 6724). Blocks, maybe for many seconds. getaddrinfo(3).
 inline result<endpoint_list> look_up(const std::string& host, std::uint16_t port) noexcept {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;

@@ -4,17 +4,17 @@
 
 namespace coho {
 
-/// Socket options as values: `stream.set(coho::no_delay{true})`, `stream.get<coho::no_delay>()`. What each
-/// does is in tcp(7), udp(7), ip(7), ipv6(7) and socket(7).
+/// Socket options as values: `stream.set(coho::no_delay{true})`, `stream.get<coho::no_delay>()`.
+/// What each does is in tcp(7), udp(7), ip(7), ipv6(7) and socket(7).
 
-/// TCP_NODELAY: small writes go out at once instead of waiting for the peer's acknowledgement (Nagle). On by
-/// default in coho.
+/// TCP_NODELAY: small writes go out at once instead of waiting for the peer's acknowledgement
+/// (Nagle). On by default in coho.
 struct no_delay {
     bool value = true;
 };
 
-/// SO_KEEPALIVE, with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT: asks a silent peer for a sign of life, and
-/// gives up with errc::timed_out. get() tells `value` alone.
+/// SO_KEEPALIVE, with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT: asks a silent peer for a sign of
+/// life, and gives up with errc::timed_out. get() tells `value` alone.
 struct keep_alive {
     bool value = true;
     std::chrono::seconds idle{60};

@@ -98,7 +98,8 @@ inline error describe_posix(int number) noexcept {
     case ECANCELED: return {errc::cancelled, number};
     case ETIMEDOUT: return {errc::timed_out, number};
     case ECONNREFUSED: return {errc::connection_refused, number};
-    // A write that meets a connection closed before: reset for the first, EPIPE for those that follow.
+    // A write that meets a connection closed before: reset for the first, EPIPE for those that
+    // follow.
     case EPIPE:
     case ECONNRESET: return {errc::connection_reset, number};
     case ECONNABORTED: return {errc::connection_aborted, number};
@@ -130,7 +131,8 @@ inline error describe_posix(int number) noexcept {
     }
 }
 
-/// The calls on sockets that never wait, for the kernels of POSIX systems. Numbers returned are 0 or errno.
+/// The calls on sockets that never wait, for the kernels of POSIX systems. Numbers returned are 0
+/// or errno.
 class posix_sockets {
 public:
     static error describe(int number) noexcept { return describe_posix(number); }

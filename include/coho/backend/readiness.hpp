@@ -37,12 +37,14 @@ struct pending_attempt {
     attempt_outcome (*again)(pending_attempt&, socket_readiness&) noexcept = nullptr;
 };
 
-/// How a request is done on a socket that does not block: tried, and tried again when it may succeed.
+/// How a request is done on a socket that does not block: tried, and tried again when it may
+/// succeed.
 template <class Request>
 struct readiness_attempt : pending_attempt {
     static constexpr direction side_of_request =
         std::same_as<Request, request::connect> || std::same_as<Request, request::send> ||
-                std::same_as<Request, request::send_vectored> || std::same_as<Request, request::send_to>
+                std::same_as<Request, request::send_vectored> ||
+                std::same_as<Request, request::send_to>
             ? direction::send
             : direction::receive;
 
@@ -70,7 +72,8 @@ struct readiness_attempt : pending_attempt {
     attempt_outcome attempt(socket_readiness& readiness) noexcept;
 
 private:
-    /// One system call, again where a signal came between; would_block where nothing is to be had now.
+    /// One system call, again where a signal came between; would_block where nothing is to be had
+    /// now.
     template <class Call>
     std::intptr_t call(socket_readiness& readiness, Call&& system_call) noexcept {
         for (;;) {
@@ -83,9 +86,10 @@ private:
         }
     }
 
-    /// Moves bytes of a stream, once, or until `wanted` bytes have moved. A call that moves less than it could
-    /// has emptied or filled the socket's buffer, so the next edge is waited for without asking again
-    /// (epoll(7), question 9), unless the stream has ended, for which there is no further edge.
+    /// Moves bytes of a stream, once, or until `wanted` bytes have moved. A call that moves less
+    /// than it could has emptied or filled the socket's buffer, so the next edge is waited for
+    /// without asking again (epoll(7), question 9), unless the stream has ended, for which there is
+    /// no further edge.
     template <class Call>
     attempt_outcome stream(socket_readiness& readiness, std::size_t wanted, bool whole,
                            Call&& system_call) noexcept {

@@ -22,13 +22,14 @@ enum class accept_advice : std::uint8_t {
     give_up,
 };
 
-/// What can be asked of a kernel. A request, and the memory it points to, stays where it is until its operation
-/// is handed back. Outcomes below zero are negated error numbers of the system.
+/// What can be asked of a kernel. A request, and the memory it points to, stays where it is until
+/// its operation is handed back. Outcomes below zero are negated error numbers of the system.
 namespace request {
 
 /// The next connection of a listening socket. Outcome: the new handle.
 ///
-/// Its state belongs to the listener and outlives each accept on it, for a kernel may go on accepting.
+/// Its state belongs to the listener and outlives each accept on it, for a kernel may go on
+/// accepting.
 struct accept {
     handle listener = handle::none;
 };
@@ -39,8 +40,8 @@ struct connect {
     endpoint peer;
 };
 
-/// Outcome: the bytes received, 0 at the end of the stream. With `whole` it is pending until the buffer is
-/// full, and smaller only where the stream ended first.
+/// Outcome: the bytes received, 0 at the end of the stream. With `whole` it is pending until the
+/// buffer is full, and smaller only where the stream ended first.
 struct receive {
     handle socket = handle::none;
     std::span<std::byte> buffer;

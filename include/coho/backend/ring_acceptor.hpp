@@ -10,10 +10,11 @@
 
 namespace coho {
 
-/// What io_uring keeps for a listener. One submission may bring many connections (multishot); those that come
-/// while nobody asks are kept here, in their order, and closed with it.
+/// What io_uring keeps for a listener. One submission may bring many connections (multishot); those
+/// that come while nobody asks are kept here, in their order, and closed with it.
 struct ring_acceptor {
-    /// So many unasked ones are kept before accepting stops; the rest waits in the listener's backlog.
+    /// So many unasked ones are kept before accepting stops; the rest waits in the listener's
+    /// backlog.
     static constexpr std::size_t enough = 64;
 
     explicit ring_acceptor(handle listening) noexcept : listener(listening) {}

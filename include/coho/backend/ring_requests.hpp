@@ -5,12 +5,16 @@
 #include "../core/operation.hpp"
 
 #include <concepts>
+#include <optional>
+#include <type_traits>
 
 #include <liburing.h>
+#include <poll.h>
 
 namespace coho {
 
-/// What a submission carries and a completion brings back: an address, and in its low bits what lies there.
+/// What a submission carries and a completion brings back: an address, and in its low bits what
+/// lies there.
 enum class ring_tag : std::uintptr_t {
     operation,  ///< an operation whose outcome is the completion's
     request,    ///< a ring_request, which looks at the completion first
@@ -24,7 +28,8 @@ inline std::uint64_t ring_data(const void* address, ring_tag tag) noexcept {
     return reinterpret_cast<std::uintptr_t>(address) | static_cast<std::uintptr_t>(tag);
 }
 
-/// A request that io_uring may have to be asked again for, or whose outcome is not all that came of it.
+/// A request that io_uring may have to be asked again for, or whose outcome is not all that came of
+/// it.
 struct ring_request {
     operation* waiter = nullptr;
     void (*prepare)(ring_request&, io_uring_sqe&) noexcept = nullptr;
@@ -33,7 +38,8 @@ struct ring_request {
     bool cancel_asked = false;
 };
 
-/// What io_uring keeps for a request: nothing, where the kernel takes all it needs from the submission.
+/// What io_uring keeps for a request: nothing, where the kernel takes all it needs from the
+/// submission.
 template <class Request>
 struct ring_state {};
 
@@ -48,8 +54,8 @@ inline std::uint64_t ring_data_of(const operation& each, const auto& state) noex
     }
 }
 
-/// Transfers of a stream that go on until all bytes have moved. MSG_WAITALL lets the kernel see to that, but a
-/// signal or a full socket may still cut it short.
+/// Transfers of a stream that go on until all bytes have moved. MSG_WAITALL lets the kernel see to
+/// that, but a signal or a full socket may still cut it short.
 template <class Request>
 struct whole_transfer : ring_request {
     Request* asked = nullptr;

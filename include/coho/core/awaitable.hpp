@@ -1,6 +1,7 @@
 #pragma once
 
 #include "environment.hpp"
+#include "operation.hpp"
 
 #include <concepts>
 #include <coroutine>
@@ -9,11 +10,11 @@
 
 namespace coho {
 
-/// What can be awaited in a task: a task or an operation. It is started once, in the place where it stays
-/// until it is over, and then asked for what came of it.
+/// What can be awaited in a task: a task or an operation. It is started once, in the place where it
+/// stays until it is over, and then asked for what came of it.
 ///
-/// start() returns `done` where it finished at once, and resumes nobody; else it returns `pending` and the
-/// waiter is put in the loop's ready queue at the end. finish() gives the value, or throws.
+/// start() returns `done` where it finished at once, and resumes nobody; else it returns `pending`
+/// and the waiter is put in the loop's ready queue at the end. finish() gives the value, or throws.
 template <class T>
 concept awaitable = requires(T& each, environment& inherited, std::coroutine_handle<> waiter) {
     { each.start(inherited, waiter) } -> std::same_as<started>;

@@ -11,7 +11,8 @@ using time_point = std::chrono::steady_clock::time_point;
 using deadline = time_point;
 inline constexpr deadline never = time_point::max();
 
-/// Any duration in nanoseconds; what does not fit becomes the largest or the smallest (about 292 years).
+/// Any duration in nanoseconds; what does not fit becomes the largest or the smallest (about 292
+/// years).
 template <class Rep, class Period>
 constexpr duration saturate(std::chrono::duration<Rep, Period> span) noexcept {
     const auto approximate = std::chrono::duration<long double, std::nano>(span).count();

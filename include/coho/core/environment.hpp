@@ -1,11 +1,14 @@
 #pragma once
 
-#include "event_loop.hpp"
+#include "clock.hpp"
 
 namespace coho {
 
-/// What a task inherits from the one that awaits or spawns it. Whoever gives it to a child keeps it, and the
-/// stop source it points to, until the child has ended.
+class event_loop;
+class stop_source;
+
+/// What a task inherits from the one that awaits or spawns it. Whoever gives it to a child keeps
+/// it, and the stop source it points to, until the child has ended.
 struct environment {
     event_loop* loop;
     stop_source* stop;

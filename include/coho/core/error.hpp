@@ -47,7 +47,8 @@ constexpr std::string_view describe(errc reason) noexcept {
     case errc::end_of_stream: return "the peer has ended the stream";
     case errc::cancelled: return "the operation was cancelled";
     case errc::timed_out: return "the time allowed has passed";
-    case errc::connection_refused: return "the connection was refused; is the server running there?";
+    case errc::connection_refused:
+        return "the connection was refused; is the server running there?";
     case errc::connection_reset: return "the peer has closed or reset the connection";
     case errc::connection_aborted: return "the connection was aborted";
     case errc::not_connected: return "the socket is not connected";
@@ -75,16 +76,17 @@ constexpr std::string_view describe(errc reason) noexcept {
     return "unknown";
 }
 
-/// What went wrong: the portable reason, the system's own number (errno or a Winsock code; 0 where the error
-/// is ours) and, for errors of setting up, the words that say what was tried and where.
+/// What went wrong: the portable reason, the system's own number (errno or a Winsock code; 0 where
+/// the error is ours) and, for errors of setting up, the words that say what was tried and where.
 ///
-/// Sixteen bytes. The words are the only part on the heap; reading and writing never make any. Where memory
-/// for them is lacking they are left out.
+/// Sixteen bytes. The words are the only part on the heap; reading and writing never make any.
+/// Where memory for them is lacking they are left out.
 class [[nodiscard]] error {
 public:
     constexpr error(errc reason, int number = 0) noexcept : number_(number), reason_(reason) {}
 
-    /// The same error with the words that lead its sentence, such as {"cannot listen on ", "127.0.0.1:80"}.
+    /// The same error with the words that lead its sentence, such as {"cannot listen on ",
+    /// "127.0.0.1:80"}.
     error(const error& cause, std::initializer_list<std::string_view> attempt) noexcept
         : number_(cause.number_), reason_(cause.reason_), attempt_(joined(attempt)) {}
 

@@ -13,16 +13,17 @@
 
 namespace coho {
 
-/// The half of a scheduler that knows no kernel: who is ready, whose time has come, what other threads posted.
-/// scheduler<Backend> adds the kernel. All of it belongs to the thread that runs it, save where it says
-/// "any thread".
+/// The half of a scheduler that knows no kernel: who is ready, whose time has come, what other
+/// threads posted. scheduler<Backend> adds the kernel. All of it belongs to the thread that runs
+/// it, save where it says "any thread".
 class event_loop {
 public:
     event_loop(const event_loop&) = delete;
     event_loop& operator=(const event_loop&) = delete;
 
     /// The loop that runs on this thread, or null.
-    // Never inlined: Clang before 17 keeps a thread_local's address over a suspension (LLVM #47179).
+    // Never inlined: Clang before 17 keeps a thread_local's address over a suspension (LLVM
+    // #47179).
     [[gnu::noinline]] static event_loop* current() noexcept { return current_; }
 
     /// This loop's clock; virtual where the kernel is simulated.
@@ -30,14 +31,15 @@ public:
         return virtual_now_ ? *virtual_now_ : std::chrono::steady_clock::now();
     }
 
-    /// Work that another thread hands over. finish is called once, on the loop's thread: with true to do the
-    /// work, with false where the loop ends before it came to it.
+    /// Work that another thread hands over. finish is called once, on the loop's thread: with true
+    /// to do the work, with false where the loop ends before it came to it.
     struct posted_work {
         void (*finish)(posted_work&, bool run) = nullptr;
         posted_work* next = nullptr;
     };
 
-    /// Any thread, also within a signal handler; allocates nothing. The loop may end meanwhile, not before.
+    /// Any thread, also within a signal handler; allocates nothing. The loop may end meanwhile, not
+    /// before.
     void post(posted_work& work) noexcept {
         const poster within(*this);
         auto* top = posted_.load(std::memory_order_relaxed);
@@ -45,7 +47,8 @@ public:
             work.next = top;
         } while (!posted_.compare_exchange_weak(top, &work, std::memory_order_release,
                                                 std::memory_order_relaxed));
-        // The loop takes the whole stack at once, so one wake is enough for all that came before it.
+        // The loop takes the whole stack at once, so one wake is enough for all that came before
+        // it.
         if (!top) wake_(*this);
     }
 
@@ -65,7 +68,8 @@ public:
         post(static_cast<posted_work&>(*new owned_work(std::move(function))));
     }
 
-    /// Any thread, also within a signal handler: asks the task that run() runs, and all below it, to stop.
+    /// Any thread, also within a signal handler: asks the task that run() runs, and all below it,
+    /// to stop.
     void request_stop() noexcept {
         const poster within(*this);
         stop_asked_.store(true, std::memory_order_release);
@@ -84,12 +88,12 @@ public:
     timer_queue& timers() noexcept { return timers_; }
     frame_pool& frames() noexcept { return frames_; }
 
-    /// Takes one from the number of operations that may finish at once before others have their turn; false
-    /// where none is left, and the waiter should be queued instead.
+    /// Takes one from the number of operations that may finish at once before others have their
+    /// turn; false where none is left, and the waiter should be queued instead.
     bool spend() noexcept { return --budget_ > 0; }
 
-    /// Resumes a coroutine from within another one, unless that nests too deep for the stack; false where it
-    /// was not resumed.
+    /// Resumes a coroutine from within another one, unless that nests too deep for the stack; false
+    /// where it was not resumed.
     bool resume_nested(std::coroutine_handle<> coroutine) noexcept {
         if (depth_ == depth_limit) return false;
         ++depth_;
@@ -109,7 +113,8 @@ protected:
         if (virtual_now) timers_ = timer_queue(*virtual_now);
     }
 
-    /// Before what other threads use goes: waits for those that are within post() or request_stop().
+    /// Before what other threads use goes: waits for those that are within post() or
+    /// request_stop().
     void await_posting() noexcept {
         while (posting_.load(std::memory_order_acquire) != 0) {}
     }
@@ -165,7 +170,8 @@ private:
         event_loop& loop_;
     };
 
-    // Together they bound how long the kernel is not asked: 2,048 operations, about four milliseconds.
+    // Together they bound how long the kernel is not asked: 2,048 operations, about four
+    // milliseconds.
     static constexpr int resumptions_per_turn = 128;
     static constexpr int budget_per_resumption = 16;
     static constexpr int depth_limit = 64;

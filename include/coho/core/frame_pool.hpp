@@ -10,8 +10,8 @@
 
 namespace coho {
 
-/// Recycles the memory of coroutine frames: a frame that ends leaves its block to the next of its size. One
-/// thread. Blocks differ in size by at most a quarter; those above 256 KiB are not kept.
+/// Recycles the memory of coroutine frames: a frame that ends leaves its block to the next of its
+/// size. One thread. Blocks differ in size by at most a quarter; those above 256 KiB are not kept.
 class frame_pool {
 public:
     /// What is kept for reuse at most; beyond it, blocks go back to the heap.
@@ -32,7 +32,8 @@ public:
         }
     }
 
-    /// Memory for a frame from the pool, or from the heap where pool is null. Throws std::bad_alloc.
+    /// Memory for a frame from the pool, or from the heap where pool is null. Throws
+    /// std::bad_alloc.
     static void* allocate(frame_pool* pool, std::size_t size) {
         const auto wanted = block_of(size + sizeof(header));
         void* block = pool ? pool->take(wanted) : ::operator new(wanted.size);

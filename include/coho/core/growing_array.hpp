@@ -8,8 +8,9 @@
 
 namespace coho {
 
-/// An array that grows without exceptions, for what a kernel keeps; what is new in it is zero. std::vector would
-/// do, but its failures must be caught, and it is a tenth of what a translation unit that includes coho costs.
+/// An array that grows without exceptions, for what a kernel keeps; what is new in it is zero.
+/// std::vector would do, but its failures must be caught, and it is a tenth of what a translation
+/// unit that includes coho costs.
 template <class T>
     requires std::is_trivially_copyable_v<T>
 class growing_array {
@@ -22,7 +23,8 @@ public:
     std::size_t size() const noexcept { return size_; }
     T& operator[](std::size_t index) noexcept { return elements_[index]; }
 
-    /// Makes room for that many; false where there is no memory, and nothing changed. It moves the elements.
+    /// Makes room for that many; false where there is no memory, and nothing changed. It moves the
+    /// elements.
     bool grow(std::size_t size) noexcept {
         if (size <= size_) return true;
         if (size < 2 * size_) size = 2 * size_;

@@ -6,9 +6,9 @@ namespace coho {
 
 class stop_callback;
 
-/// Asks for stop, once, with the reason that the stopped operations report. Unlike std::stop_source it lies
-/// in place and allocates nothing; in return it belongs to one thread, that of its scheduler. Another thread
-/// asks through event_loop::post.
+/// Asks for stop, once, with the reason that the stopped operations report. Unlike std::stop_source
+/// it lies in place and allocates nothing; in return it belongs to one thread, that of its
+/// scheduler. Another thread asks through event_loop::post.
 class stop_source {
 public:
     stop_source() noexcept = default;
@@ -29,8 +29,8 @@ private:
     errc reason_ = errc::none;
 };
 
-/// Connected to a source, it is called when stop is asked. It must not resume coroutines nor throw: it marks,
-/// cancels and queues. Connecting and disconnecting take constant time.
+/// Connected to a source, it is called when stop is asked. It must not resume coroutines nor throw:
+/// it marks, cancels and queues. Connecting and disconnecting take constant time.
 class stop_callback {
 public:
     explicit stop_callback(void (*call)(stop_callback&) noexcept) noexcept : call_(call) {}

@@ -8,8 +8,8 @@
 
 namespace coho {
 
-/// Armed in a timer_queue, it is called once when its time has come, never before. It must not resume
-/// coroutines: it marks, cancels and queues.
+/// Armed in a timer_queue, it is called once when its time has come, never before. It must not
+/// resume coroutines: it marks, cancels and queues.
 class timer {
 public:
     explicit timer(void (*expire)(timer&) noexcept) noexcept : expire_(expire) {}
@@ -29,11 +29,13 @@ private:
     bool armed_ = false;
 };
 
-/// A hierarchical timing wheel (Varghese and Lauck, 1987): arming and cancelling take constant time and no
-/// memory. A timer fires at most one tick (65.5 microseconds) after its deadline, plus what the loop is late.
+/// A hierarchical timing wheel (Varghese and Lauck, 1987): arming and cancelling take constant time
+/// and no memory. A timer fires at most one tick (65.5 microseconds) after its deadline, plus what
+/// the loop is late.
 ///
-/// A timer sits at the level of the highest digit (base 64) in which its tick differs from the current one, so
-/// whatever lies on a lower level expires before whatever lies on a higher. One thread.
+/// A timer sits at the level of the highest digit (base 64) in which its tick differs from the
+/// current one, so whatever lies on a lower level expires before whatever lies on a higher. One
+/// thread.
 class timer_queue {
 public:
     static constexpr duration tick{1 << 16};

@@ -10,8 +10,8 @@
 
 namespace coho {
 
-/// A look-up on a thread of its own: the system's resolver blocks and cannot be called off. It has two owners,
-/// that thread and the task that waits; the one who leaves last deletes it.
+/// A look-up on a thread of its own: the system's resolver blocks and cannot be called off. It has
+/// two owners, that thread and the task that waits; the one who leaves last deletes it.
 class name_lookup : private event_loop::posted_work {
 public:
     /// Look-ups under way in the whole process at most, those left by their callers included.
@@ -120,14 +120,15 @@ private:
     error failed_{errc::none};
 };
 
-/// The addresses of a name, best first, by the system's resolver (getaddrinfo(3)) on a helper thread; an
-/// address in text form gives itself. A task that is asked to stop leaves at once. Never empty.
+/// The addresses of a name, best first, by the system's resolver (getaddrinfo(3)) on a helper
+/// thread; an address in text form gives itself. A task that is asked to stop leaves at once. Never
+/// empty.
 inline resolving resolve(std::string host, std::uint16_t port) {
     return {std::move(host), port};
 }
 
-/// Connects to a name or an address in text form: looks it up, and tries its addresses one after another. The
-/// error is that of the last one tried.
+/// Connects to a name or an address in text form: looks it up, and tries its addresses one after
+/// another. The error is that of the last one tried.
 template <backend Backend = native>
 task<result<basic_tcp_stream<Backend>>> connect(std::string host, std::uint16_t port,
                                                 connect_options options = {}) {

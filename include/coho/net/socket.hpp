@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../scheduler/perform.hpp"
+#include "../scheduler/scheduler.hpp"
 
 #include <array>
 #include <type_traits>
@@ -20,8 +21,9 @@ private:
 
 enum class socket_role : bool { peer, listener };
 
-/// What all sockets have: the handle, the scheduler it belongs to, and who works with it now. Movable while
-/// nobody does. Closed by its destructor, or by close(), which may be awaited while others still work with it.
+/// What all sockets have: the handle, the scheduler it belongs to, and who works with it now.
+/// Movable while nobody does. Closed by its destructor, or by close(), which may be awaited while
+/// others still work with it.
 template <backend Backend, socket_role role = socket_role::peer>
 class basic_socket {
     struct no_acceptor {};
@@ -32,7 +34,8 @@ public:
                            typename Backend::template state<request::accept>, no_acceptor>;
 
     basic_socket() noexcept = default;
-    basic_socket(scheduler<Backend>& on, handle opened) noexcept : scheduler_(&on), handle_(opened) {}
+    basic_socket(scheduler<Backend>& on, handle opened) noexcept
+        : scheduler_(&on), handle_(opened) {}
     basic_socket(basic_socket&& other) noexcept
         : scheduler_(other.scheduler_), handle_(std::exchange(other.handle_, handle::none)),
           acceptor_(std::move(other.acceptor_)) {
@@ -58,7 +61,8 @@ public:
     Backend& kernel() const noexcept { return scheduler_->kernel(); }
     acceptor_state& acceptor() noexcept { return acceptor_; }
 
-    /// The system's answer to a call that never waits, as a result. errc::closed where the socket is.
+    /// The system's answer to a call that never waits, as a result. errc::closed where the socket
+    /// is.
     template <class Call>
     result<void> ask(Call&& call) const noexcept {
         if (!is_open()) return errc::closed;
@@ -68,7 +72,7 @@ public:
 
     void enter(direction side, socket_use& use) noexcept {
         auto& place = uses_[static_cast<int>(side)];
-        check(!place, "two tasks read from one socket at once, or two write; let one of them do it");
+        check(!place, "two tasks read from one socket at once, or two write; let one do it");
         place = &use;
     }
     void leave(direction side) noexcept {
@@ -86,8 +90,8 @@ public:
 private:
     bool unused() const noexcept { return !uses_[0] && !uses_[1]; }
     void check_unused() const noexcept {
-        check(unused() && !closer_, "a socket was moved or destroyed while a task waits on it; await "
-                                    "its close() first");
+        check(unused() && !closer_, "a socket was moved or destroyed while a task waits on it; "
+                                    "await its close() first");
     }
     void close_now() noexcept {
         if (handle_ == handle::none) return;
@@ -134,12 +138,14 @@ private:
     basic_socket* socket_;
 };
 
-/// One request on a socket, awaited. Self adds finish(), which turns the outcome into what the caller gets.
+/// One request on a socket, awaited. Self adds finish(), which turns the outcome into what the
+/// caller gets.
 template <class Self, backend Backend, class Request, direction side,
           socket_role role = socket_role::peer>
 class socket_operation : public await_in_task<Self>, private socket_use {
     using kernel_state = typename Backend::template state<Request>;
-    using state_kept = std::conditional_t<role == socket_role::listener, kernel_state&, kernel_state>;
+    using state_kept =
+        std::conditional_t<role == socket_role::listener, kernel_state&, kernel_state>;
 
 public:
     socket_operation(basic_socket<Backend, role>& socket, Request request)

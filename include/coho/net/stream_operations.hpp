@@ -84,8 +84,8 @@ class [[nodiscard]] reading_pieces
 public:
     reading_pieces(basic_socket<Backend>& socket,
                    std::span<const std::span<std::byte>> pieces) noexcept
-        : reading_pieces::socket_operation(
-              socket, request_of_pieces<request::receive_vectored>(socket.native_handle(), pieces)) {}
+        : reading_pieces::socket_operation(socket, request_of_pieces<request::receive_vectored>(
+                                                       socket.native_handle(), pieces)) {}
 
     result<std::size_t> finish() noexcept {
         return received(this->outcome(), this->was_stopped());

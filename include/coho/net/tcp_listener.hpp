@@ -10,7 +10,8 @@
 namespace coho {
 
 struct listen_options {
-    /// Connections that the system completes and keeps until they are accepted; it may have a lower limit.
+    /// Connections that the system completes and keeps until they are accepted; it may have a lower
+    /// limit.
     int backlog = 4096;
     /// A listener on :: takes no IPv4 clients.
     bool v6_only = false;
@@ -48,15 +49,17 @@ public:
 template <backend Backend>
 class basic_tcp_listener {
 public:
-    /// Binds and listens; to be called within a task. Errors name the address. endpoint::any() takes IPv6 and
-    /// IPv4 clients, and IPv4 alone on a system without IPv6.
+    /// Binds and listens; to be called within a task. Errors name the address. endpoint::any()
+    /// takes IPv6 and IPv4 clients, and IPv4 alone on a system without IPv6.
     static result<basic_tcp_listener> bind(endpoint where, listen_options options = {}) noexcept;
 
-    /// The next connection. Fails only for good: where stop is asked, or the listener is closed. Connections
-    /// that broke meanwhile are skipped, and a lack of descriptors or memory is waited out with back-off.
+    /// The next connection. Fails only for good: where stop is asked, or the listener is closed.
+    /// Connections that broke meanwhile are skipped, and a lack of descriptors or memory is waited
+    /// out with back-off.
     task<result<basic_tcp_stream<Backend>>> accept();
 
-    /// Stops listening. An accept that waits ends as errc::cancelled; connections not yet accepted are reset.
+    /// Stops listening. An accept that waits ends as errc::cancelled; connections not yet accepted
+    /// are reset.
     [[nodiscard]] auto close() noexcept { return socket_.close(); }
     bool is_open() const noexcept { return socket_.is_open(); }
 

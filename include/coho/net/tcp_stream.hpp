@@ -25,18 +25,21 @@ inline error about(const error& cause, std::string_view attempt, const endpoint&
 
 /// A TCP connection: a stream of bytes each way, in order, without marks between messages. tcp(7).
 ///
-/// One task at a time may read, and one may write. Every operation gives an error rather than a signal, and an
-/// error where stop is asked of its task. It stays with the scheduler of the task that made it.
+/// One task at a time may read, and one may write. Every operation gives an error rather than a
+/// signal, and an error where stop is asked of its task. It stays with the scheduler of the task
+/// that made it.
 template <backend Backend>
 class basic_tcp_stream {
 public:
     /// Takes over a connected handle that this kernel has attached.
     basic_tcp_stream(scheduler<Backend>& on, handle connected) noexcept : socket_(on, connected) {}
 
-    /// Connects to one address, without a wait for names. The local port is the system's choice unless asked.
+    /// Connects to one address, without a wait for names. The local port is the system's choice
+    /// unless asked.
     static task<result<basic_tcp_stream>> connect(endpoint peer, connect_options options = {});
 
-    /// At least one byte and at most the buffer; errc::end_of_stream once the peer has ended its side.
+    /// At least one byte and at most the buffer; errc::end_of_stream once the peer has ended its
+    /// side.
     [[nodiscard]] auto read_some(std::span<std::byte> buffer) noexcept {
         return reading_some<Backend>(socket_, {socket_.native_handle(), buffer, false});
     }
@@ -44,13 +47,15 @@ public:
     [[nodiscard]] auto read_some(std::span<const std::span<std::byte>> buffers) noexcept {
         return reading_pieces<Backend>(socket_, buffers);
     }
-    /// Fills the whole buffer. errc::end_of_stream where the stream ends first; how much came is then unknown.
+    /// Fills the whole buffer. errc::end_of_stream where the stream ends first; how much came is
+    /// then unknown.
     [[nodiscard]] auto read_exactly(std::span<std::byte> buffer) noexcept {
         return reading_exactly<Backend>(socket_, {socket_.native_handle(), buffer, true});
     }
-    /// Reads on until `text` holds the delimiter, and gives the count of characters up to its end. What came
-    /// after it stays in `text` for the next call: erase the count first. Text from an earlier call counts.
-    /// errc::limit_exceeded where the first `limit` characters do not hold it: `text` never grows beyond.
+    /// Reads on until `text` holds the delimiter, and gives the count of characters up to its end.
+    /// What came after it stays in `text` for the next call: erase the count first. Text from an
+    /// earlier call counts. errc::limit_exceeded where the first `limit` characters do not hold it:
+    /// `text` never grows beyond.
     task<result<std::size_t>> read_until(std::string& text, std::string_view delimiter,
                                          std::size_t limit);
 
@@ -62,7 +67,8 @@ public:
     [[nodiscard]] auto write_all(std::span<const std::byte> bytes) noexcept {
         return writing_all<Backend>(socket_, {socket_.native_handle(), bytes, true});
     }
-    /// Writes several pieces of memory, one after the other, without copying them together; at most 16.
+    /// Writes several pieces of memory, one after the other, without copying them together; at most
+    /// 16.
     [[nodiscard]] auto write_all(std::span<const std::span<const std::byte>> pieces) noexcept {
         return writing_pieces<Backend>(socket_, pieces);
     }
@@ -78,12 +84,13 @@ public:
     /// Nothing more will be read here.
     result<void> shutdown_receive() noexcept { return shut_down(direction::receive); }
 
-    /// Ends both sides. What others still wait for on this stream ends as errc::cancelled, and the peer sees
-    /// the end at once; completes when they have all ended and the handle is free.
+    /// Ends both sides. What others still wait for on this stream ends as errc::cancelled, and the
+    /// peer sees the end at once; completes when they have all ended and the handle is free.
     [[nodiscard]] auto close() noexcept { return socket_.close(); }
     bool is_open() const noexcept { return socket_.is_open(); }
 
-    /// What the system says of our end and of the other; no address where it says nothing (any more).
+    /// What the system says of our end and of the other; no address where it says nothing (any
+    /// more).
     endpoint local_endpoint() const noexcept {
         return is_open() ? socket_.kernel().local_endpoint(native_handle()) : endpoint();
     }

@@ -42,8 +42,8 @@ public:
     }
 };
 
-/// Sends and receives datagrams: messages with bounds, each on its own, which may be lost, doubled or overtaken.
-/// udp(7). One task at a time may receive, and one may send.
+/// Sends and receives datagrams: messages with bounds, each on its own, which may be lost, doubled
+/// or overtaken. udp(7). One task at a time may receive, and one may send.
 template <backend Backend>
 class basic_udp_socket {
 public:
@@ -66,7 +66,8 @@ public:
     [[nodiscard]] auto receive_from(std::span<std::byte> buffer) noexcept {
         return receiving_from<Backend>(socket_, {socket_.native_handle(), buffer, {}, false});
     }
-    /// Sends all of it as one datagram: 65,507 bytes at most over IPv4, else errc::message_too_large.
+    /// Sends all of it as one datagram: 65,507 bytes at most over IPv4, else
+    /// errc::message_too_large.
     [[nodiscard]] auto send_to(std::span<const std::byte> bytes, endpoint to) noexcept {
         return sending_to<Backend>(socket_, {socket_.native_handle(), bytes, to});
     }

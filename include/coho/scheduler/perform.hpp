@@ -1,15 +1,21 @@
 #pragma once
 
-#include "scheduler.hpp"
-
+#include "../backend/concept.hpp"
+#include "../core/awaitable.hpp"
+#include "../core/check.hpp"
 #include "../core/result.hpp"
+#include "../core/stop.hpp"
 
 #include <type_traits>
 
 namespace coho {
 
-/// One request to a kernel, awaited: here kernels and coroutines meet. All that the kernel needs lies in it, in
-/// the frame of the coroutine that waits; State is a reference where it belongs to somebody else.
+template <backend Backend>
+class scheduler;
+
+/// One request to a kernel, awaited: here kernels and coroutines meet. All that the kernel needs
+/// lies in it, in the frame of the coroutine that waits; State is a reference where it belongs to
+/// somebody else.
 ///
 /// finish() gives the outcome, or the reason of the stop where that won.
 template <backend Backend, class Request,
@@ -27,8 +33,9 @@ public:
         requires(!std::is_reference_v<State>)
         : performing(*unstarted.scheduler_, std::move(unstarted.request_)) {}
     ~performing() {
-        check(!in_flight_, "a coroutine was destroyed while the kernel works for it; ask it to stop "
-                           "and await its end instead");
+        check(!in_flight_,
+              "a coroutine was destroyed while the kernel works for it; ask it to stop "
+              "and await its end instead");
     }
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {

@@ -31,15 +31,16 @@ private:
 };
 
 struct run_options {
-    /// How long to look for work without sleeping before the loop sleeps. It takes microseconds off a round
-    /// trip, and a core while there is traffic.
+    /// How long to look for work without sleeping before the loop sleeps. It takes microseconds off
+    /// a round trip, and a core while there is traffic.
     duration spin{};
-    /// The first of them asks the task to stop, the second ends the process as it would without coho.
+    /// The first of them asks the task to stop, the second ends the process as it would without
+    /// coho.
     signal_set signals{SIGINT, SIGTERM};
 };
 
-/// Makes a scheduler over the kernel, runs the task that the function returns to its end, and gives the exit
-/// status (see scheduler::run). An exception is one line on standard error, and status 1.
+/// Makes a scheduler over the kernel, runs the task that the function returns to its end, and gives
+/// the exit status (see scheduler::run). An exception is one line on standard error, and status 1.
 template <backend Backend = native, class Function, class... Arguments>
     requires std::invocable<Function, Arguments...>
 int run(run_options options, Function&& function, Arguments&&... arguments) {

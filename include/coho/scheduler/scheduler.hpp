@@ -12,8 +12,8 @@
 
 namespace coho {
 
-/// The event loop over one kernel: tasks start requests, the kernel completes them, the loop resumes who
-/// waited. It belongs to the thread that makes it, and must be run there.
+/// The event loop over one kernel: tasks start requests, the kernel completes them, the loop
+/// resumes who waited. It belongs to the thread that makes it, and must be run there.
 template <backend Backend>
 class scheduler : public event_loop {
 public:
@@ -26,18 +26,20 @@ public:
     }
     ~scheduler() { await_posting(); }
 
-    /// The scheduler that runs on this thread. A mistake where there is none, or one over another kernel.
+    /// The scheduler that runs on this thread. A mistake where there is none, or one over another
+    /// kernel.
     static scheduler& current() noexcept {
         auto* loop = event_loop::current();
         check(loop, "a socket was made outside of run(); make it within a task");
-        check(loop->runs_on(&kind), "a socket of one kernel was made under the scheduler of another; "
-                                    "name the same Backend in run<Backend> and basic_...<Backend>");
+        check(loop->runs_on(&kind),
+              "a socket of one kernel was made under the scheduler of another; "
+              "name the same Backend in run<Backend> and basic_...<Backend>");
         return static_cast<scheduler&>(*loop);
     }
 
-    /// Calls the function with the arguments and runs the task it returns to its end. Gives the exit status:
-    /// the task's int; 0 for void; for result<void> 0, or 1 with its error on standard error. What the task
-    /// throws comes out here.
+    /// Calls the function with the arguments and runs the task it returns to its end. Gives the
+    /// exit status: the task's int; 0 for void; for result<void> 0, or 1 with its error on standard
+    /// error. What the task throws comes out here.
     template <class Function, class... Arguments>
     int run(Function&& function, Arguments&&... arguments) {
         const running here(*this);
@@ -47,7 +49,8 @@ public:
         return exit_status(root);
     }
 
-    /// How long to look for work without sleeping before the loop sleeps: a faster answer for a busy core.
+    /// How long to look for work without sleeping before the loop sleeps: a faster answer for a
+    /// busy core.
     void spin_for(duration span) noexcept { spin_ = span; }
 
     Backend& kernel() noexcept { return kernel_; }
@@ -57,7 +60,9 @@ public:
     std::string_view backend_reason() const noexcept { return kernel_.reason(); }
 
 private:
-    static void wake_kernel(event_loop& loop) noexcept { static_cast<scheduler&>(loop).kernel_.wake(); }
+    static void wake_kernel(event_loop& loop) noexcept {
+        static_cast<scheduler&>(loop).kernel_.wake();
+    }
 
     struct root_owner : task_owner {
         root_owner() noexcept : task_owner(&root_ended) {}
@@ -111,8 +116,9 @@ private:
             std::fprintf(stderr, "%s\n", finished.error().message().c_str());
             return 1;
         } else {
-            static_assert(std::is_same_v<T, int>,
-                          "run takes a task of void, of an int (the exit status), or of result<void>");
+            static_assert(
+                std::is_same_v<T, int>,
+                "run takes a task of void, of an int (the exit status), or of result<void>");
             return root.finish();
         }
     }

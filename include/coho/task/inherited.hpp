@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../core/awaitable.hpp"
+#include "../core/event_loop.hpp"
 
 namespace coho {
 

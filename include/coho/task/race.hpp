@@ -8,8 +8,8 @@
 
 namespace coho {
 
-/// What a race gives: who ended first, and what each of them gave. The loser was asked to stop, so it mostly
-/// gives errc::cancelled; where it succeeded all the same, its success is here too.
+/// What a race gives: who ended first, and what each of them gave. The loser was asked to stop, so
+/// it mostly gives errc::cancelled; where it succeeded all the same, its success is here too.
 template <class... T>
 struct race_result {
     std::size_t winner;
@@ -50,8 +50,8 @@ private:
     siblings siblings_{true};
 };
 
-/// Runs them side by side until the first ends, asks the others to stop and waits for them; no task is left
-/// behind, and no success is lost. An exception of any is rethrown once all have ended.
+/// Runs them side by side until the first ends, asks the others to stop and waits for them; no task
+/// is left behind, and no success is lost. An exception of any is rethrown once all have ended.
 template <awaitable... Awaitables>
 auto race(Awaitables... operations) {
     return first_of(as_task(std::move(operations))...);

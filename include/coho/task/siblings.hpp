@@ -20,8 +20,8 @@ auto take_value(task<T>& ended) {
     }
 }
 
-/// A fixed number of tasks that run side by side and are awaited together: what when_all and race share.
-/// The first exception stops the others; nobody is resumed before all have ended.
+/// A fixed number of tasks that run side by side and are awaited together: what when_all and race
+/// share. The first exception stops the others; nobody is resumed before all have ended.
 class siblings : private task_owner {
 public:
     explicit siblings(bool stop_at_first) noexcept

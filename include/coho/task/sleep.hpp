@@ -1,11 +1,14 @@
 #pragma once
 
 #include "../core/awaitable.hpp"
+#include "../core/event_loop.hpp"
 
 namespace coho {
 
 /// See sleep() and sleep_until().
-class [[nodiscard]] sleeping : public await_in_task<sleeping>, private timer, private stop_callback {
+class [[nodiscard]] sleeping : public await_in_task<sleeping>,
+                               private timer,
+                               private stop_callback {
 public:
     explicit sleeping(duration span) noexcept
         : timer(&woken), stop_callback(&stopped), span_(span) {}
@@ -56,7 +59,8 @@ private:
     bool slept_ = true;
 };
 
-/// Waits at least that long; zero or less lets others have their turn. True, or false where stop was asked.
+/// Waits at least that long; zero or less lets others have their turn. True, or false where stop
+/// was asked.
 template <class Rep, class Period>
 sleeping sleep(std::chrono::duration<Rep, Period> span) noexcept {
     return sleeping(saturate(span));

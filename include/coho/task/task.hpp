@@ -2,6 +2,7 @@
 
 #include "../core/awaitable.hpp"
 #include "../core/check.hpp"
+#include "../core/event_loop.hpp"
 
 #include <exception>
 #include <memory>
@@ -17,8 +18,8 @@ class task;
 
 class task_promise;
 
-/// Who is told when a task that nobody awaits ends: a group, when_all or race. The task's frame is suspended
-/// for good by then.
+/// Who is told when a task that nobody awaits ends: a group, when_all or race. The task's frame is
+/// suspended for good by then.
 class task_owner {
 public:
     explicit task_owner(void (*ended)(task_owner&, task_promise&) noexcept) noexcept
@@ -67,8 +68,8 @@ public:
     started start_awaited(environment& inherited, std::coroutine_handle<> waiter,
                           std::coroutine_handle<> self) noexcept {
         inherited_ = &inherited;
-        // A task that ends within resume_nested() has no waiter yet, so it resumes nobody and the waiter
-        // just goes on: a loop over such tasks stays a loop, without leaning on tail calls.
+        // A task that ends within resume_nested() has no waiter yet, so it resumes nobody and the
+        // waiter just goes on: a loop over such tasks stays a loop, without leaning on tail calls.
         if (!inherited.loop->resume_nested(self)) {
             waiter_ = waiter;
             queue(self);
@@ -133,9 +134,9 @@ public:
     }
 };
 
-/// A coroutine that runs when it is awaited or spawned, once. Stop token, deadline and scheduler come from the
-/// one that awaits it. What it throws comes out of the co_await. It must not be destroyed between its start
-/// and its end.
+/// A coroutine that runs when it is awaited or spawned, once. Stop token, deadline and scheduler
+/// come from the one that awaits it. What it throws comes out of the co_await. It must not be
+/// destroyed between its start and its end.
 template <class T>
 class [[nodiscard]] task : public await_in_task<task<T>> {
 public:

@@ -16,11 +16,11 @@ struct task_group_options {
     duration drain{};
 };
 
-/// Children that run beside the task that owns the group. Every one of them ends before join() does, and
-/// join() must be awaited before the group dies: there are no detached tasks.
+/// Children that run beside the task that owns the group. Every one of them ends before join()
+/// does, and join() must be awaited before the group dies: there are no detached tasks.
 ///
-/// Stop asked of the owner reaches the children after `drain`; what a child throws stops its siblings at once
-/// and comes out of join(). One thread.
+/// Stop asked of the owner reaches the children after `drain`; what a child throws stops its
+/// siblings at once and comes out of join(). One thread.
 class task_group : private task_owner, private stop_callback, private timer {
 public:
     explicit task_group(task_group_options options = {}) noexcept
@@ -44,8 +44,8 @@ public:
     class spawning;
     class joining;
 
-    /// Waits for room, then calls the function with the arguments, all moved into the child's own frame.
-    /// True where the child was started; false where stop was asked before there was room.
+    /// Waits for room, then calls the function with the arguments, all moved into the child's own
+    /// frame. True where the child was started; false where stop was asked before there was room.
     template <class Function, class... Arguments>
     auto spawn(Function&& function, Arguments&&... arguments)
         -> spawning<std::decay_t<Function>, std::decay_t<Arguments>...>;
@@ -137,8 +137,8 @@ private:
     resumption* joiner_ = nullptr;
 };
 
-/// A function whose coroutine needs nothing but its own parameters, which it takes by value: such a child is
-/// one frame. For others a second frame keeps the callable and the arguments.
+/// A function whose coroutine needs nothing but its own parameters, which it takes by value: such a
+/// child is one frame. For others a second frame keeps the callable and the arguments.
 template <class Function>
 constexpr bool owns_its_parameters = false;
 template <class... Parameters>
@@ -228,7 +228,8 @@ public:
         check(!group_->joiner_, "two tasks join the same task_group");
         this->waiter = waiter;
         group_->joiner_ = this;
-        // The one who joins may be under a tighter stop than the one who spawned, such as a timeout.
+        // The one who joins may be under a tighter stop than the one who spawned, such as a
+        // timeout.
         if (inherited.stop->stop_requested()) group_->begin_drain(inherited.stop->reason());
         else connect(*(stop_ = inherited.stop));
         return started::pending;

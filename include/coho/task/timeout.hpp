@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../core/awaitable.hpp"
+#include "../core/event_loop.hpp"
 #include "../core/result.hpp"
 
 #include <type_traits>
@@ -75,17 +76,17 @@ private:
     Awaitable operation_;
 };
 
-/// Asks the operation or task to stop once the time has passed, and waits until it has: it then gives
-/// errc::timed_out, unless it succeeded all the same, for no success is lost. A task that gives no result but
-/// a plain value gives result<value> here, and errc::timed_out where the time had passed at its end. A time of
-/// zero or less asks at once. Allocates nothing.
+/// Asks the operation or task to stop once the time has passed, and waits until it has: it then
+/// gives errc::timed_out, unless it succeeded all the same, for no success is lost. A task that
+/// gives no result but a plain value gives result<value> here, and errc::timed_out where the time
+/// had passed at its end. A time of zero or less asks at once. Allocates nothing.
 template <class Rep, class Period, awaitable Awaitable>
 limited<Awaitable, true> timeout(std::chrono::duration<Rep, Period> span, Awaitable operation) {
     return {saturate(span), std::move(operation)};
 }
 
-/// Runs the operation or task under a deadline that everything awaited inside inherits: what still waits then
-/// gives errc::timed_out. Gives what the task itself gives.
+/// Runs the operation or task under a deadline that everything awaited inside inherits: what still
+/// waits then gives errc::timed_out. Gives what the task itself gives.
 template <class Rep, class Period, awaitable Awaitable>
 limited<Awaitable, false> deadline_in(std::chrono::duration<Rep, Period> span,
                                       Awaitable operation) {

@@ -29,8 +29,8 @@ private:
     siblings siblings_{false};
 };
 
-/// Runs all of them side by side and gives their values as a tuple, `nothing` for void. The first exception
-/// asks the others to stop and is rethrown once all have ended.
+/// Runs all of them side by side and gives their values as a tuple, `nothing` for void. The first
+/// exception asks the others to stop and is rethrown once all have ended.
 template <awaitable... Awaitables>
 auto when_all(Awaitables... operations) {
     return all_of(as_task(std::move(operations))...);
