@@ -185,6 +185,7 @@ private:
 
     /// Null only where the kernel takes no more submissions.
     io_uring_sqe* next_entry() noexcept {
+        process_.check_same_process();
         auto* entry = io_uring_get_sqe(&ring_);
         if (entry) return entry;
         io_uring_submit(&ring_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "check.hpp"
 #include "clock.hpp"
 
 #include <array>
@@ -15,6 +16,10 @@ public:
     explicit timer(void (*expire)(timer&) noexcept) noexcept : expire_(expire) {}
     timer(const timer&) = delete;
     timer& operator=(const timer&) = delete;
+    ~timer() {
+        check(!armed_, "a coroutine was destroyed while it waits for its time; ask it to stop and "
+                       "await its end instead");
+    }
 
     bool armed() const noexcept { return armed_; }
 

@@ -55,6 +55,7 @@ public:
     void unhandled_exception() noexcept { exception_ = std::current_exception(); }
 
     environment& inherited() noexcept { return *inherited_; }
+    bool has_started() const noexcept { return inherited_ != nullptr; }
     const std::exception_ptr& exception() const noexcept { return exception_; }
 
     /// Starts the task on its own; the owner hears of its end, maybe before this returns.
@@ -149,7 +150,10 @@ public:
         return *this;
     }
     ~task() {
-        if (frame_) frame_.destroy();
+        if (!frame_) return;
+        check(frame_.done() || !frame_.promise().has_started(),
+              "a task was destroyed between its start and its end; await it instead");
+        frame_.destroy();
     }
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {

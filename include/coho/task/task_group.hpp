@@ -224,9 +224,13 @@ public:
         : stop_callback(&stop_asked), group_(&group) {}
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
-        if (group_->live_ == 0) return started::done;
-        check(!group_->joiner_, "two tasks join the same task_group");
         this->waiter = waiter;
+        if (group_->live_ == 0) {
+            // The frames of children that ended within this turn are destroyed at its end.
+            inherited.loop->resume_later(*this);
+            return started::pending;
+        }
+        check(!group_->joiner_, "two tasks join the same task_group");
         group_->joiner_ = this;
         // The one who joins may be under a tighter stop than the one who spawned, such as a
         // timeout.
