@@ -37,6 +37,7 @@
 #include "coho/scheduler/scheduler.hpp"
 
 #include "coho/net/bytes.hpp"
+#include "coho/net/foreign_handle.hpp"
 #include "coho/net/resolve.hpp"
 #include "coho/net/tcp_listener.hpp"
 #include "coho/net/tcp_stream.hpp"

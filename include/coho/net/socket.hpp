@@ -19,7 +19,7 @@ private:
     void (*cancel_)(socket_use&) noexcept;
 };
 
-enum class socket_role : bool { peer, listener };
+enum class socket_role : unsigned char { peer, listener, foreign };
 
 /// What all sockets have: the handle, the scheduler it belongs to, and who works with it now.
 /// Movable while nobody does. Closed by its destructor, or by close(), which may be awaited while
@@ -61,8 +61,7 @@ public:
     Backend& kernel() const noexcept { return scheduler_->kernel(); }
     acceptor_state& acceptor() noexcept { return acceptor_; }
 
-    /// The system's answer to a call that never waits, as a result. errc::closed where the socket
-    /// is.
+    /// The system's answer to a call that never waits; errc::closed where the socket is closed.
     template <class Call>
     result<void> ask(Call&& call) const noexcept {
         if (!is_open()) return errc::closed;
@@ -96,7 +95,9 @@ private:
     void close_now() noexcept {
         if (handle_ == handle::none) return;
         if constexpr (role == socket_role::listener) kernel().retire(acceptor_);
-        kernel().close(std::exchange(handle_, handle::none));
+        const auto closed = std::exchange(handle_, handle::none);
+        if constexpr (role == socket_role::foreign) kernel().detach(closed);
+        else kernel().close(closed);
         closing_ = false;
     }
 
@@ -149,7 +150,7 @@ class socket_operation : public await_in_task<Self>, private socket_use {
 
 public:
     socket_operation(basic_socket<Backend, role>& socket, Request request)
-        requires(role == socket_role::peer)
+        requires(role != socket_role::listener)
         : socket_use(&cancelled), socket_(&socket), work_(socket.on(), std::move(request)) {}
     socket_operation(basic_socket<Backend, role>& socket, Request request)
         requires(role == socket_role::listener)
