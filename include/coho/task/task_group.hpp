@@ -222,6 +222,7 @@ class [[nodiscard]] task_group::joining : public await_in_task<joining>,
 public:
     explicit joining(task_group& group) noexcept
         : stop_callback(&stop_asked), group_(&group) {}
+    joining(joining&& unstarted) noexcept : joining(*unstarted.group_) {}
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
         this->waiter = waiter;

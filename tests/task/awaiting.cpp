@@ -1,0 +1,126 @@
+#include "support/child_process.hpp"
+#include "support/world.hpp"
+
+#include <csignal>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+coho::task<int> number(int value) { co_return value; }
+coho::task<std::unique_ptr<int>> pointer(int value) { co_return std::make_unique<int>(value); }
+coho::task<int> throwing(bool after_waiting) {
+    const int never = 0;
+    if (after_waiting) co_await coho::yield();
+    throw std::runtime_error("thrown by a task");
+    co_return never;
+}
+coho::task<> mark(bool& ran) {
+    ran = true;
+    co_return;
+}
+
+}  // namespace
+
+TEST_CASE("a task gives its value, at once or after a wait", "[task]") {
+    static constexpr auto late = [](int value) -> coho::task<int> {
+        co_await coho::yield();
+        co_return value;
+    };
+    support::run([]() -> coho::task<> {
+        const int first = co_await number(1);
+        const int second = co_await late(2);
+        const auto third = co_await pointer(3);
+        CHECK(first + second + *third == 6);
+    });
+}
+
+TEST_CASE("what a task throws comes out of the co_await", "[task]") {
+    support::run([]() -> coho::task<> {
+        int caught = 0;
+        for (const bool after_waiting : {false, true}) {
+            try {
+                co_await throwing(after_waiting);
+            } catch (const std::runtime_error& thrown) {
+                CHECK(std::string(thrown.what()) == "thrown by a task");
+                ++caught;
+            }
+        }
+        CHECK(caught == 2);
+    });
+}
+
+TEST_CASE("H9: a task runs only when awaited, and leaves nothing where it is not", "[task][H9]") {
+    support::run([]() -> coho::task<> {
+        bool ran = false;
+        {
+            auto unstarted = mark(ran);
+            co_await coho::yield();
+        }
+        CHECK_FALSE(ran);
+        co_await mark(ran);
+        CHECK(ran);
+    });
+}
+
+TEST_CASE("a task inherits loop, stop and deadline from the one that awaits it", "[task]") {
+    static constexpr auto child = [](coho::environment& above) -> coho::task<> {
+        auto& own = co_await coho::inherited();
+        CHECK(own.loop == above.loop);
+        CHECK(own.stop == above.stop);
+        CHECK(own.until == above.until);
+        CHECK(own.loop == coho::event_loop::current());
+    };
+    support::run([]() -> coho::task<> {
+        auto& own = co_await coho::inherited();
+        co_await child(own);
+        const bool asked = co_await coho::stop_requested();
+        CHECK_FALSE(asked);
+    });
+}
+
+TEST_CASE("yield lets others have their turn, each in order", "[task]") {
+    static constexpr auto writer = [](std::string& text, char own) -> coho::task<> {
+        for (int i = 0; i < 3; ++i) {
+            text += own;
+            co_await coho::yield();
+        }
+    };
+    support::run([]() -> coho::task<> {
+        std::string text;
+        auto first = writer(text, 'a');
+        auto second = writer(text, 'b');
+        co_await coho::when_all(std::move(first), std::move(second));
+        CHECK(text == "ababab");
+    });
+}
+
+TEST_CASE("mistakes with tasks end the program with a sentence", "[task][death]") {
+    static constexpr auto twice = []() -> coho::task<> {
+        auto once = number(1);
+        const int first = co_await once;
+        const int second = co_await once;
+        CHECK(first == second);
+    };
+    const auto awaited_twice = support::run_in_child([] { return coho::run<coho::epoll>(twice); });
+    CHECK(awaited_twice.signal == SIGABRT);
+    CHECK(awaited_twice.says("awaited twice"));
+
+    static constexpr auto sleeper = []() -> coho::task<> { co_await coho::sleep(1h); };
+    static constexpr auto destroyer = []() -> coho::task<> {
+        coho::stop_source stop;
+        coho::environment inherited{coho::event_loop::current(), &stop};
+        {
+            auto abandoned = sleeper();
+            (void)abandoned.start(inherited, std::noop_coroutine());
+        }
+        co_return;
+    };
+    const auto destroyed =
+        support::run_in_child([] { return coho::run<coho::epoll>(destroyer); });
+    CHECK(destroyed.signal == SIGABRT);
+    CHECK(destroyed.says("destroyed between its start and its end"));
+}

@@ -1,0 +1,188 @@
+#include "support/child_process.hpp"
+#include "support/world.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+struct counts {
+    int live = 0;
+    int most = 0;
+    int ended = 0;
+    int stopped = 0;
+};
+
+coho::task<> counted(counts& seen, coho::duration span) {
+    seen.most = std::max(seen.most, ++seen.live);
+    const bool slept = co_await coho::sleep(span);
+    --seen.live;
+    ++seen.ended;
+    if (!slept) ++seen.stopped;
+}
+coho::task<> counted_by_value(std::shared_ptr<counts> seen, coho::duration span) {
+    co_await counted(*seen, span);
+}
+coho::task<> throwing(std::string words) {
+    co_await coho::yield();
+    throw std::runtime_error(words);
+}
+
+}  // namespace
+
+TEST_CASE("join waits for every child, and for what it owned", "[group]") {
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        coho::task_group group;
+        for (int i = 0; i < 10; ++i) {
+            const bool started = co_await group.spawn(counted_by_value, seen, i * 100us);
+            CHECK(started);
+        }
+        co_await group.join();
+        CHECK(seen->ended == 10);
+        CHECK(group.live() == 0);
+        CHECK(seen.use_count() == 1);
+    });
+}
+
+TEST_CASE("after join the frames are gone of children too that ended at once", "[group]") {
+    static constexpr auto owner = [](std::shared_ptr<int>) -> coho::task<> { co_return; };
+    support::run([]() -> coho::task<> {
+        auto owned = std::make_shared<int>(1);
+        coho::task_group group;
+        co_await group.spawn(owner, owned);
+        co_await group.join();
+        CHECK(owned.use_count() == 1);
+    });
+}
+
+TEST_CASE("max_live is never exceeded: spawn waits for room", "[group]") {
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        coho::task_group group({.max_live = 3});
+        for (int i = 0; i < 20; ++i) co_await group.spawn(counted_by_value, seen, 100us);
+        co_await group.join();
+        CHECK(seen->most == 3);
+        CHECK(seen->ended == 20);
+    });
+}
+
+TEST_CASE("request_stop stops the children at once, and spawn starts no more", "[group]") {
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        coho::task_group group({.drain = 1h});
+        for (int i = 0; i < 5; ++i) co_await group.spawn(counted_by_value, seen, 1h);
+        group.request_stop();
+        const bool started = co_await group.spawn(counted_by_value, seen, 1h);
+        CHECK_FALSE(started);
+        co_await group.join();
+        CHECK(seen->stopped == 5);
+    });
+}
+
+TEST_CASE("stop from above reaches the children only after drain", "[group]") {
+    static constexpr auto owner = [](std::shared_ptr<counts> seen,
+                                     coho::duration drain) -> coho::task<> {
+        coho::task_group group({.drain = drain});
+        co_await group.spawn(counted_by_value, seen, 20ms);
+        co_await group.spawn(counted_by_value, seen, 1h);
+        co_await coho::sleep_until(coho::never);
+        const bool started = co_await group.spawn(counted_by_value, seen, 1h);
+        CHECK_FALSE(started);
+        co_await group.join();
+    };
+    support::run([]() -> coho::task<> {
+        auto drained = std::make_shared<counts>();
+        auto first = co_await coho::timeout(1ms, owner(drained, 200ms));
+        CHECK_FALSE(first);
+        // The short one went on to its own end; the long one was asked when drain had passed.
+        CHECK(drained->ended == 2);
+        CHECK(drained->stopped == 1);
+        auto undrained = std::make_shared<counts>();
+        auto second = co_await coho::timeout(1ms, owner(undrained, 0s));
+        CHECK_FALSE(second);
+        CHECK(undrained->stopped == 2);
+    });
+}
+
+TEST_CASE("a spawn that waits for room ends when stop is asked", "[group]") {
+    static constexpr auto owner = [](std::shared_ptr<counts> seen) -> coho::task<> {
+        coho::task_group group({.max_live = 1});
+        co_await group.spawn(counted_by_value, seen, 1h);
+        const bool second = co_await group.spawn(counted_by_value, seen, 1h);
+        CHECK_FALSE(second);
+        co_await group.join();
+    };
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        auto limited = co_await coho::timeout(1ms, owner(seen));
+        CHECK_FALSE(limited);
+        CHECK(seen->ended == 1);
+    });
+}
+
+TEST_CASE("a join under a timeout asks the children to stop", "[group]") {
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        coho::task_group group;
+        co_await group.spawn(counted_by_value, seen, 1h);
+        auto joined = co_await coho::timeout(1ms, group.join());
+        CHECK_FALSE(joined);
+        CHECK(seen->stopped == 1);
+    });
+}
+
+TEST_CASE("H8: what a child throws stops its siblings and comes out of join", "[group][H8]") {
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        coho::task_group group({.drain = 1h});
+        co_await group.spawn(counted_by_value, seen, 1h);
+        co_await group.spawn(throwing, "first");
+        co_await group.spawn(throwing, "second");
+        std::string caught;
+        try {
+            co_await group.join();
+        } catch (const std::runtime_error& thrown) {
+            caught = thrown.what();
+        }
+        CHECK(caught == "first");
+        CHECK(seen->stopped == 1);
+        const bool started = co_await group.spawn(counted_by_value, seen, 1h);
+        CHECK_FALSE(started);
+    });
+}
+
+TEST_CASE("a child keeps the callable and the arguments that it refers to", "[group]") {
+    support::run([]() -> coho::task<> {
+        std::string result;
+        {
+            coho::task_group group;
+            const std::string captured(100, 'c');
+            auto lambda = [captured, &result](const std::string& argument,
+                                              std::unique_ptr<int> owned) -> coho::task<> {
+                co_await coho::yield();
+                result = captured + argument + std::to_string(*owned);
+            };
+            co_await group.spawn(std::move(lambda), std::string(100, 'a'),
+                                 std::make_unique<int>(7));
+            co_await group.join();
+        }
+        CHECK(result == std::string(100, 'c') + std::string(100, 'a') + "7");
+    });
+}
+
+TEST_CASE("a group that dies before its children ends the program", "[group][death]") {
+    static constexpr auto forgetful = []() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        coho::task_group group;
+        co_await group.spawn(counted_by_value, seen, 1h);
+    };
+    const auto end = support::run_in_child([] { return coho::run<coho::epoll>(forgetful); });
+    CHECK(end.signal == SIGABRT);
+    CHECK(end.says("co_await its join()"));
+}
