@@ -91,7 +91,8 @@ private:
             kernel_.wait(deadline::min(), completed);
         } else {
             spin(completed);
-            if (completed.empty()) kernel_.wait(timers().next(), completed);
+            // A wake that came while spinning is used up; what it came for must not wait.
+            if (completed.empty() && !has_posted()) kernel_.wait(timers().next(), completed);
         }
         while (!completed.empty()) resume_later(completed.pop());
     }
@@ -102,7 +103,6 @@ private:
         const auto until = timers().next() < tired ? timers().next() : tired;
         do kernel_.wait(deadline::min(), completed);
         while (completed.empty() && !has_posted() && now() < until);
-        // What was posted wakes the wait that follows.
     }
 
     template <class T>
