@@ -2,24 +2,32 @@
 
 #include <coho.hpp>
 
-#include <string>
+#include <cstdlib>
+#include <string_view>
 
 /// The kernels that the same tests run on: TEMPLATE_TEST_CASE("...", "[...]", COHO_TEST_KERNELS).
 namespace support {
 
-struct io_uring_without_multishot : coho::io_uring {
-    explicit io_uring_without_multishot(const options& = {})
-        : coho::io_uring({.multishot_accept = false}) {}
+/// io_uring without one of its optional features, which COHO_TEST_WITHOUT names: the same program
+/// is run once for each, for to compile it for each would take long.
+struct io_uring : coho::io_uring {
+    explicit io_uring(const options& = {}) : coho::io_uring(chosen()) {}
+
+private:
+    static options chosen() {
+        const char* variable = std::getenv("COHO_TEST_WITHOUT");
+        const std::string_view without = variable ? variable : "";
+        options wanted;
+        if (without == "multishot_accept") wanted.multishot_accept = false;
+        else if (without == "deferred_task_work") wanted.deferred_task_work = false;
+        // So short that the queues are full all the time.
+        else if (without == "long_queues") wanted.entries = 2;
+        else if (!without.empty()) coho::give_up("COHO_TEST_WITHOUT names no feature of io_uring");
+        return wanted;
+    }
 };
-struct io_uring_without_deferred_work : coho::io_uring {
-    explicit io_uring_without_deferred_work(const options& = {})
-        : coho::io_uring({.deferred_task_work = false}) {}
-};
-/// Queues so short that they are full all the time.
-struct io_uring_with_short_queues : coho::io_uring {
-    explicit io_uring_with_short_queues(const options& = {}) : coho::io_uring({.entries = 2}) {}
-};
-/// A composition whose second kernel is the one that is used.
+
+/// A kernel that cannot be used, for the tests of choosing another.
 struct unusable : coho::epoll {
     static constexpr std::string_view kernel_name = "unusable";
     explicit unusable(const options& = {}) {
@@ -30,7 +38,4 @@ using either_second = coho::either<unusable, coho::epoll>;
 
 }  // namespace support
 
-#define COHO_TEST_KERNELS                                                                   \
-    coho::io_uring, support::io_uring_without_multishot,                                    \
-        support::io_uring_without_deferred_work, support::io_uring_with_short_queues,       \
-        coho::epoll, support::either_second, coho::native
+#define COHO_TEST_KERNELS support::io_uring, coho::epoll, coho::native

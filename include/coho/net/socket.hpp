@@ -19,12 +19,12 @@ private:
     void (*cancel_)(socket_use&) noexcept;
 };
 
-enum class socket_role : unsigned char { peer, listener, foreign };
+enum class socket_role : unsigned char { stream, listener, datagram, foreign };
 
 /// What all sockets have: the handle, the scheduler it belongs to, and who works with it now.
 /// Movable while nobody does. Closed by its destructor, or by close(), which may be awaited while
 /// others still work with it.
-template <backend Backend, socket_role role = socket_role::peer>
+template <backend Backend, socket_role role = socket_role::stream>
 class basic_socket {
     struct no_acceptor {};
 
@@ -128,7 +128,7 @@ public:
         for (auto* use : socket_->uses_) {
             if (use) use->cancel();
         }
-        if constexpr (role == socket_role::peer) {
+        if constexpr (role == socket_role::stream) {
             socket_->kernel().disconnect(socket_->native_handle());
         }
         return started::pending;
@@ -142,7 +142,7 @@ private:
 /// One request on a socket, awaited. Self adds finish(), which turns the outcome into what the
 /// caller gets.
 template <class Self, backend Backend, class Request, direction side,
-          socket_role role = socket_role::peer>
+          socket_role role = socket_role::stream>
 class socket_operation : public await_in_task<Self>, private socket_use {
     using kernel_state = typename Backend::template state<Request>;
     using state_kept =

@@ -20,11 +20,14 @@ class [[nodiscard]] reading_some
 public:
     using reading_some::socket_operation::socket_operation;
 
+    // A kernel would wait for bytes even where there is no room for any.
+    started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
+        if (this->request().buffer.empty()) return started::done;
+        return reading_some::socket_operation::start(inherited, waiter);
+    }
     result<std::size_t> finish() noexcept {
-        const bool nowhere = this->request().buffer.empty();
-        auto outcome = this->outcome();
-        if (outcome && nowhere) return errc::invalid_argument;
-        return received(std::move(outcome), this->was_stopped());
+        if (this->request().buffer.empty()) return errc::invalid_argument;
+        return received(this->outcome(), this->was_stopped());
     }
 };
 
@@ -35,7 +38,12 @@ class [[nodiscard]] reading_exactly
 public:
     using reading_exactly::socket_operation::socket_operation;
 
+    started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
+        if (this->request().buffer.empty()) return started::done;
+        return reading_exactly::socket_operation::start(inherited, waiter);
+    }
     result<void> finish() noexcept {
+        if (this->request().buffer.empty()) return {};
         auto outcome = this->outcome();
         if (!outcome) return std::move(outcome).error();
         if (*outcome == this->request().buffer.size()) return {};
@@ -87,8 +95,21 @@ public:
         : reading_pieces::socket_operation(socket, request_of_pieces<request::receive_vectored>(
                                                        socket.native_handle(), pieces)) {}
 
+    started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
+        if (has_no_room()) return started::done;
+        return reading_pieces::socket_operation::start(inherited, waiter);
+    }
     result<std::size_t> finish() noexcept {
+        if (has_no_room()) return errc::invalid_argument;
         return received(this->outcome(), this->was_stopped());
+    }
+
+private:
+    bool has_no_room() noexcept {
+        for (std::size_t i = 0; i < this->request().count; ++i) {
+            if (!this->request().pieces[i].empty()) return false;
+        }
+        return true;
     }
 };
 

@@ -16,7 +16,7 @@ struct datagram {
 template <backend Backend>
 class [[nodiscard]] receiving_from
     : public socket_operation<receiving_from<Backend>, Backend, request::receive_from,
-                              direction::receive> {
+                              direction::receive, socket_role::datagram> {
 public:
     using receiving_from::socket_operation::socket_operation;
 
@@ -30,7 +30,8 @@ public:
 
 template <backend Backend>
 class [[nodiscard]] sending_to
-    : public socket_operation<sending_to<Backend>, Backend, request::send_to, direction::send> {
+    : public socket_operation<sending_to<Backend>, Backend, request::send_to, direction::send,
+                              socket_role::datagram> {
 public:
     using sending_to::socket_operation::socket_operation;
 
@@ -46,6 +47,8 @@ public:
 /// or overtaken. udp(7). One task at a time may receive, and one may send.
 template <backend Backend>
 class basic_udp_socket {
+    using socket_type = basic_socket<Backend, socket_role::datagram>;
+
 public:
     /// Binds to an address; to be called within a task. Port 0 is any free one, for clients.
     static result<basic_udp_socket> bind(endpoint where) noexcept {
@@ -54,7 +57,7 @@ public:
         const auto opened = kernel.open(where.address().family(), socket_kind::datagram);
         int failed = opened < 0 ? static_cast<int>(-opened) : 0;
         if (!failed) {
-            basic_socket<Backend> socket(on, static_cast<handle>(opened));
+            socket_type socket(on, static_cast<handle>(opened));
             if (where.address().is_v6()) failed = kernel.v6_only(socket.native_handle(), false);
             if (!failed) failed = kernel.bind(socket.native_handle(), where);
             if (!failed) return basic_udp_socket(std::move(socket));
@@ -95,10 +98,10 @@ public:
     handle native_handle() const noexcept { return socket_.native_handle(); }
 
 private:
-    explicit basic_udp_socket(basic_socket<Backend>&& bound) noexcept
+    explicit basic_udp_socket(socket_type&& bound) noexcept
         : socket_(std::move(bound)) {}
 
-    basic_socket<Backend> socket_;
+    socket_type socket_;
 };
 
 using udp_socket = basic_udp_socket<native>;

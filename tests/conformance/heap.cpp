@@ -1,0 +1,90 @@
+// What the heap is asked for: nothing by an echo, next to nothing by a connection. A program of its
+// own, for it counts every operator new.
+
+#include "support/allocations.hpp"
+#include "support/connected.hpp"
+#include "support/kernels.hpp"
+
+#include <array>
+
+using namespace std::chrono_literals;
+using coho::as_bytes;
+using coho::task;
+
+namespace {
+
+template <class Backend>
+task<> echo(coho::basic_tcp_stream<Backend> stream) {
+    std::array<std::byte, 4096> buffer;
+    while (auto received = co_await coho::timeout(30s, stream.read_some(buffer))) {
+        auto sent = co_await stream.write_all(std::span(buffer).first(*received));
+        if (!sent) break;
+    }
+}
+
+template <class Backend>
+task<bool> ask(coho::basic_tcp_stream<Backend>& stream) {
+    std::array<std::byte, 64> question{};
+    std::array<std::byte, 64> answer;
+    auto sent = co_await coho::timeout(30s, stream.write_all(question));
+    auto received = co_await coho::timeout(30s, stream.read_exactly(answer));
+    co_return sent && received;
+}
+
+/// Echoes go on until there is nothing to warm up any more, then some are counted.
+template <class Backend>
+task<> count_echoes() {
+    constexpr int warm = 100, counted = 1000;
+    auto pair = co_await support::connect_pair<Backend>();
+    coho::task_group connections;
+    int answered = 0;
+    co_await connections.spawn(echo<Backend>, std::move(pair.server));
+    for (int i = 0; i < warm; ++i) answered += co_await ask<Backend>(pair.client);
+    const auto before = support::allocations();
+    for (int i = 0; i < counted; ++i) answered += co_await ask<Backend>(pair.client);
+    const auto made = support::allocations() - before;
+    co_await pair.client.close();
+    co_await connections.join();
+    CHECK(answered == warm + counted);
+    CHECK(made == 0);
+}
+
+/// One connection as a server and its client know it: accepted, one echo, closed.
+template <class Backend>
+task<bool> serve_one(coho::basic_tcp_listener<Backend>& listener) {
+    auto [connected, accepted] = co_await coho::when_all(
+        coho::connect<Backend>(listener.local_endpoint()), listener.accept());
+    if (!connected || !accepted) co_return false;
+    coho::task_group connections;
+    co_await connections.spawn(echo<Backend>, std::move(*accepted));
+    const bool answered = co_await ask<Backend>(*connected);
+    co_await connected->close();
+    co_await connections.join();
+    co_return answered;
+}
+
+template <class Backend>
+task<> count_connections() {
+    constexpr int warm = 20, counted = 200;
+    auto listener =
+        coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0)).value();
+    int answered = 0;
+    for (int i = 0; i < warm; ++i) answered += co_await serve_one<Backend>(listener);
+    const auto before = support::allocations();
+    for (int i = 0; i < counted; ++i) answered += co_await serve_one<Backend>(listener);
+    const auto made = support::allocations() - before;
+    CHECK(answered == warm + counted);
+    CHECK(made <= counted);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("an echo with a timeout on each operation allocates nothing",
+                   "[conformance][heap]", COHO_TEST_KERNELS) {
+    support::run_on<TestType>([] { return count_echoes<TestType>(); });
+}
+
+TEMPLATE_TEST_CASE("a short connection allocates once at most, its client included",
+                   "[conformance][heap]", COHO_TEST_KERNELS) {
+    support::run_on<TestType>([] { return count_connections<TestType>(); });
+}
