@@ -36,12 +36,15 @@ public:
         if (next_ == end_) throw usage_error(flag_ + " wants a value");
         return *next_++;
     }
-    std::size_t number() {
+    /// From 1 to a billion.
+    std::uint32_t number() {
         const auto text = value();
-        std::size_t read = 0;
+        std::uint32_t read = 0;
         const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), read);
-        if (failed != std::errc() || end != text.data() + text.size()) {
-            throw usage_error(flag_ + " wants a whole number, not \"" + std::string(text) + "\"");
+        const bool whole = failed == std::errc() && end == text.data() + text.size();
+        if (!whole || read < 1 || read > 1'000'000'000) {
+            throw usage_error(flag_ + " wants a whole number from 1 to a billion, not \"" +
+                              std::string(text) + "\"");
         }
         return read;
     }
@@ -57,7 +60,8 @@ public:
         std::uint16_t port = 0;
         const auto [end, failed] =
             std::from_chars(digits.data(), digits.data() + digits.size(), port);
-        if (failed != std::errc() || end != digits.data() + digits.size() || colon == 0) {
+        if (failed != std::errc() || end != digits.data() + digits.size() || colon == 0 ||
+            text.front() == '[') {
             throw std::runtime_error("cannot read \"" + std::string(text) +
                                      "\" as HOST:PORT such as localhost:7777");
         }

@@ -2,8 +2,12 @@
 
 #include <coho/backend/endpoint.hpp>
 
+#include <algorithm>
 #include <random>
 #include <string>
+#include <vector>
+
+#include <arpa/inet.h>
 
 using coho::endpoint;
 using coho::ip_address;
@@ -88,4 +92,76 @@ TEST_CASE("any address survives being printed and read", "[endpoint]") {
             if (!mapped) REQUIRE(*back == each);
         }
     }
+}
+
+TEST_CASE("addresses are read as the system itself reads them", "[endpoint]") {
+    std::mt19937 random(46);
+    constexpr std::string_view v6_characters = "0123456789abcdefABCDEF::::::::..g%";
+    constexpr std::string_view v4_characters = "0123456789....x";
+    const std::string_view beginnings[] = {"", "::", "1:2:3:4:5:6:", "::ffff:1.2.3.", "1.2.3."};
+    int taken = 0;
+    for (int i = 0; i < 100'000; ++i) {
+        const auto characters = random() % 3 ? v6_characters : v4_characters;
+        std::string text(beginnings[random() % std::size(beginnings)]);
+        for (auto more = random() % 12; more > 0; --more) {
+            text += characters[random() % characters.size()];
+        }
+        if (text.find('%') != text.npos) continue;  // The system knows zones elsewhere.
+        std::array<std::uint8_t, 16> v4{}, v6{};
+        const bool is_v4 = ::inet_pton(AF_INET, text.c_str(), v4.data()) == 1;
+        const bool is_v6 = ::inet_pton(AF_INET6, text.c_str(), v6.data()) == 1;
+        const auto address = ip_address::parse(text);
+        CAPTURE(text);
+        REQUIRE(address.has_value() == (is_v4 || is_v6));
+        if (!address) continue;
+        ++taken;
+        REQUIRE(address->is_v4() == is_v4);
+        REQUIRE(address->bytes() == (is_v4 ? v4 : v6));
+        REQUIRE(ip_address::parse(to_string(*address)) == address);
+    }
+    CHECK(taken > 2'000);
+}
+
+TEST_CASE("an address knows whether it is this machine, or any", "[endpoint]") {
+    CHECK(ip_address::parse("127.255.0.9")->is_loopback());
+    CHECK(ip_address::parse("::1")->is_loopback());
+    CHECK_FALSE(ip_address::parse("128.0.0.1")->is_loopback());
+    CHECK_FALSE(ip_address::parse("::2")->is_loopback());
+    CHECK(ip_address::parse("0.0.0.0")->is_any());
+    CHECK(ip_address::parse("::")->is_any());
+    CHECK_FALSE(ip_address::parse("::1")->is_any());
+    CHECK_FALSE(ip_address::loopback().is_v6());
+    CHECK(endpoint::any(1).address().is_v6());
+    CHECK(endpoint().address().family() == coho::address_family::none);
+    CHECK(to_string(endpoint()) == "(no address):0");
+}
+
+TEST_CASE("endpoints are ordered by family, address, zone and port", "[endpoint]") {
+    const char* ordered[] = {"0.0.0.0:9", "9.0.0.0:1",     "10.0.0.0:1",    "10.0.0.0:2",
+                             "[::]:1",    "[fe80::1]:9",   "[fe80::1%1]:1", "[fe80::1%2]:1",
+                             "[fe80::2]:1"};
+    std::vector<endpoint> endpoints;
+    for (const auto* each : ordered) endpoints.push_back(endpoint::parse(each).value());
+    CHECK(std::is_sorted(endpoints.begin(), endpoints.end()));
+    CHECK(std::adjacent_find(endpoints.begin(), endpoints.end()) == endpoints.end());
+    CHECK(endpoint::parse("[0::0]:1").value() == endpoint::parse("[::]:1").value());
+}
+
+TEST_CASE("an error about a text that is no endpoint quotes no more than its beginning",
+          "[endpoint]") {
+    const auto read = endpoint::parse(std::string(100'000, 'x'));
+    REQUIRE_FALSE(read);
+    CHECK_THAT(read.error().message(), Catch::Contains("\"" + std::string(100, 'x') + "\""));
+    CHECK(read.error().message().size() < 300);
+}
+
+TEST_CASE("every port is read and printed, and none beyond", "[endpoint]") {
+    int wrong = 0;
+    for (int port = 0; port < 100'000; ++port) {
+        const auto text = "[::1]:" + std::to_string(port);
+        const auto read = endpoint::parse(text);
+        if (read.has_value() != (port <= 65535)) ++wrong;
+        else if (read && (read->port() != port || to_string(*read) != text)) ++wrong;
+    }
+    CHECK(wrong == 0);
 }

@@ -26,3 +26,21 @@ TEST_CASE("a deadline is never before now, and never overflows", "[clock][H31]")
     CHECK(coho::deadline_after(now, coho::duration::max()) == coho::never);
     CHECK(coho::deadline_after(coho::never - 1ns, 2ns) == coho::never);
 }
+
+TEST_CASE("the clock's last instant is kept apart from never", "[clock][H31]") {
+    const coho::time_point now{5h};
+    const auto left = coho::never - now;
+    CHECK(coho::deadline_after(now, left - 1ns) == coho::never - 1ns);
+    CHECK(coho::deadline_after(now, left) == coho::never);
+    CHECK(coho::deadline_after(now, left + 1ns) == coho::never);
+    CHECK(coho::deadline_after(now, 0ns) == now);
+    CHECK(coho::deadline_after(coho::never, coho::duration::max()) == coho::never);
+}
+
+// The conversion rounds to the caller's type, whose next number is beyond the clock's end: a wait
+// of 292 years is over at once.
+TEST_CASE("H31: a span of floating point below the clock's end stays a long one",
+          "[clock][H31][!shouldfail]") {
+    CHECK(coho::saturate(std::chrono::duration<float>(9223371776.f)) > 0ns);
+    CHECK(coho::saturate(std::chrono::duration<double, std::milli>(9223372036854.7753906)) > 0ns);
+}

@@ -6,6 +6,33 @@
 #include <csignal>
 #include <memory>
 #include <set>
+#include <type_traits>
+
+// Reasons are compared by the compiler where it can; an error is small enough to be passed about.
+static_assert(coho::error(coho::errc::closed) == coho::errc::closed);
+static_assert(coho::error(coho::errc::closed) != coho::errc::other);
+static_assert(sizeof(coho::error) == 16);
+static_assert(*coho::result<int>(7) == 7);
+static_assert(!coho::result<int>(coho::errc::closed));
+static_assert(coho::result<void>());
+// A reason is never taken for a value, not even where numbers are easily made of anything.
+static_assert(!coho::result<bool>(coho::errc::timed_out));
+static_assert(std::is_copy_constructible_v<coho::result<std::string>>);
+static_assert(!std::is_copy_constructible_v<coho::result<std::unique_ptr<int>>>);
+static_assert(!std::is_convertible_v<coho::result<bool>, bool>);
+
+namespace {
+
+/// Counts those alive, so that one destroyed twice or not at all shows.
+struct counted {
+    explicit counted(int given) noexcept : value(given) { ++alive; }
+    counted(const counted& other) noexcept : value(other.value) { ++alive; }
+    ~counted() { --alive; }
+    int value;
+    static inline int alive = 0;
+};
+
+}  // namespace
 
 TEST_CASE("every reason has a sentence of its own", "[error]") {
     std::set<std::string_view> sentences;
@@ -91,4 +118,73 @@ TEST_CASE("a value that is not there, or an error that is not, ends the program"
         return value.error() == coho::errc::closed ? 1 : 0;
     });
     CHECK(no_error.signal == SIGABRT);
+}
+
+TEST_CASE("what a result holds is destroyed exactly once", "[result]") {
+    {
+        const coho::error words({coho::errc::other}, {"words that lie on the heap"});
+        coho::result<counted> value(counted(1));
+        coho::result<counted> failed(words);
+        CHECK(counted::alive == 1);
+        auto copy = value;
+        CHECK(copy->value == 1);
+        CHECK(counted::alive == 2);
+        copy = failed;
+        CHECK(counted::alive == 1);
+        CHECK(copy.error().message() == words.message());
+        failed = value;
+        CHECK(counted::alive == 2);
+        CHECK(failed->value == 1);
+        failed = std::move(copy);
+        CHECK(failed.error().message() == words.message());
+        auto& same = value;
+        value = same;
+        CHECK(value->value == 1);
+    }
+    CHECK(counted::alive == 0);
+}
+
+TEST_CASE("a constant result gives its value, or throws", "[result]") {
+    const coho::result<std::string> value("text");
+    CHECK(value.value() == "text");
+    CHECK(*value == "text");
+    CHECK(value->size() == 4);
+    const coho::result<std::string> failed(coho::errc::closed);
+    CHECK_FALSE(failed.has_value());
+    CHECK_THROWS_AS(failed.value(), coho::failure);
+}
+
+TEST_CASE("the error of a result can be taken out, words and all", "[result]") {
+    coho::result<void> failed(coho::error({coho::errc::closed}, {"cannot write"}));
+    const auto words = failed.error().message();
+    const coho::result<int> passed_on(std::move(failed).error());
+    CHECK(passed_on.error().message() == words);
+}
+
+TEST_CASE("an error that is assigned brings its number with it", "[error]") {
+    coho::error assigned(coho::errc::closed);
+    assigned = coho::error(coho::errc::other, 5);
+    CHECK(assigned.number() == 5);
+}
+
+TEST_CASE("value() of a result that is about to end throws as well", "[result]") {
+    CHECK_THROWS_AS(coho::result<int>(coho::errc::closed).value(), coho::failure);
+    CHECK(coho::result<int>(7).value() == 7);
+}
+
+TEST_CASE("an error that is not there cannot be taken out either", "[result]") {
+    const auto of_value = support::run_in_child([] {
+        return coho::result<int>(1).error() == coho::errc::closed ? 1 : 0;
+    });
+    CHECK(of_value.signal == SIGABRT);
+    CHECK(of_value.says("has a value"));
+    const auto of_success = support::run_in_child([] {
+        const coho::result<void> success;
+        return success.error() == coho::errc::closed ? 1 : 0;
+    });
+    CHECK(of_success.signal == SIGABRT);
+    const auto taken_of_success = support::run_in_child([] {
+        return coho::result<void>().error() == coho::errc::closed ? 1 : 0;
+    });
+    CHECK(taken_of_success.signal == SIGABRT);
 }

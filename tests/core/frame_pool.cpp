@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <random>
+#include <utility>
 #include <vector>
 
 using coho::frame_pool;
@@ -63,4 +65,75 @@ TEST_CASE("a pool that ends before its frames ends the program", "[frames]") {
     });
     CHECK(end.signal == SIGABRT);
     CHECK(end.says("coroutine frames"));
+}
+
+TEST_CASE("a frame's memory goes home to the pool that it came from", "[frames]") {
+    frame_pool first, second;
+    void* frame = frame_pool::allocate(&first, 100);
+    void* other = frame_pool::allocate(&second, 100);
+    frame_pool::deallocate(other);
+    frame_pool::deallocate(frame);
+    CHECK(first.live() == 0);
+    CHECK(first.kept_bytes() > 0);
+    CHECK(first.kept_bytes() == second.kept_bytes());
+}
+
+TEST_CASE("huge frames are not kept, and no block is a quarter larger than asked", "[frames]") {
+    frame_pool pool;
+    frame_pool::deallocate(frame_pool::allocate(&pool, 300 << 10));
+    CHECK(pool.kept_bytes() == 0);
+    for (std::size_t size = 1024; size < (250 << 10); size += 1000) {
+        frame_pool fresh;
+        frame_pool::deallocate(frame_pool::allocate(&fresh, size));
+        CHECK(fresh.kept_bytes() > size);
+        CHECK(fresh.kept_bytes() <= (size + 64) * 5 / 4);
+    }
+}
+
+TEST_CASE("frames of different sizes never share a block", "[frames]") {
+    frame_pool pool;
+    std::mt19937 random(5);
+    std::vector<std::pair<unsigned char*, std::size_t>> frames;
+    int overwritten = 0;
+    for (int i = 0; i < 50'000; ++i) {
+        if (frames.size() < 200 && random() % 2) {
+            const std::size_t size = 1 + random() % (random() % 8 ? 2000 : 300'000);
+            auto* frame = static_cast<unsigned char*>(frame_pool::allocate(&pool, size));
+            frame[0] = frame[size - 1] = static_cast<unsigned char>(size);
+            frames.emplace_back(frame, size);
+        } else if (!frames.empty()) {
+            std::swap(frames[random() % frames.size()], frames.back());
+            const auto [frame, size] = frames.back();
+            const auto mark = static_cast<unsigned char>(size);
+            if (frame[0] != mark || frame[size - 1] != mark) ++overwritten;
+            frame_pool::deallocate(frame);
+            frames.pop_back();
+        }
+    }
+    CHECK(overwritten == 0);
+    CHECK(pool.live() == frames.size());
+    for (const auto& each : frames) frame_pool::deallocate(each.first);
+}
+
+TEST_CASE("a frame is never given a block too small, at any bound between sizes", "[frames]") {
+    frame_pool pool;
+    std::size_t block = 0;
+    int sizes = 0, too_small = 0, other_block = 0;
+    for (std::size_t size = 1; size < (256 << 10) - 64; ++size) {
+        const auto before = pool.kept_bytes();
+        auto* frame = static_cast<char*>(frame_pool::allocate(&pool, size));
+        const auto reused = before - pool.kept_bytes();
+        frame[size - 1] = 1;
+        frame_pool::deallocate(frame);
+        if (reused == 0) {
+            block = pool.kept_bytes() - before;
+            ++sizes;
+        } else if (reused != block) {
+            ++other_block;
+        }
+        if (block <= size) ++too_small;
+    }
+    CHECK(too_small == 0);
+    CHECK(other_block == 0);
+    CHECK(sizes < 60);
 }

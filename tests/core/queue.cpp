@@ -75,3 +75,36 @@ TEST_CASE("what is new in a growing array is zero, and what was there stays", "[
     CHECK(numbers[2] == 7);
     CHECK(numbers[999] == 0);
 }
+
+TEST_CASE("the only element of a queue can be taken out, and another put in", "[queue]") {
+    coho::resumption first, second;
+    coho::resumption_queue queue;
+    CHECK_FALSE(queue.remove(first));
+    queue.push(first);
+    CHECK(queue.remove(first));
+    CHECK(queue.empty());
+    queue.push(second);
+    CHECK(drained(queue) == std::vector{&second});
+}
+
+TEST_CASE("a queue that was taken from can be filled again", "[queue]") {
+    coho::resumption nodes[4];
+    coho::resumption_queue from, to;
+    from.push(nodes[0]);
+    to.take_all(from);
+    from.push(nodes[1]);
+    to.push(nodes[2]);
+    to.take_all(from);
+    to.push(nodes[3]);
+    CHECK(from.empty());
+    CHECK(drained(to) == std::vector{&nodes[0], &nodes[2], &nodes[1], &nodes[3]});
+}
+
+TEST_CASE("a growing array never shrinks", "[queue]") {
+    coho::growing_array<int> numbers;
+    REQUIRE(numbers.grow(8));
+    numbers[7] = 5;
+    REQUIRE(numbers.grow(3));
+    CHECK(numbers.size() == 8);
+    CHECK(numbers[7] == 5);
+}

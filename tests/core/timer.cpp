@@ -153,3 +153,164 @@ TEST_CASE("H31: a million random timers agree with an ordered list of deadlines"
     for (auto& each : timers) queue.cancel(*each);
     CHECK(queue.empty());
 }
+
+TEST_CASE("H31: clocks that jump from a nanosecond to three centuries", "[timer][H31]") {
+    std::mt19937_64 random(311);
+    const auto span_of_any_size = [&] { return coho::duration(random() >> (1 + random() % 63)); };
+    std::vector<std::unique_ptr<recorded_timer>> timers;
+    for (int i = 0; i < 500; ++i) timers.push_back(std::make_unique<recorded_timer>());
+    std::vector<coho::time_point> due(timers.size());
+    int early = 0, late = 0, twice = 0;
+    for (int round = 0; round < 300; ++round) {
+        coho::time_point now{span_of_any_size()};
+        coho::timer_queue queue(now);
+        for (std::size_t i = 0; i < timers.size(); ++i) {
+            timers[i]->fired = 0;
+            due[i] = coho::deadline_after(now, span_of_any_size());
+            queue.arm(*timers[i], due[i]);
+        }
+        while (now < coho::never) {
+            now = coho::deadline_after(now, span_of_any_size());
+            queue.advance(now);
+            for (std::size_t i = 0; i < timers.size(); ++i) {
+                if (timers[i]->fired > 1) ++twice;
+                if (timers[i]->fired && due[i] > now) ++early;
+                if (!timers[i]->fired && due[i] < now - tick) ++late;
+            }
+        }
+        for (auto& each : timers) queue.cancel(*each);
+    }
+    CHECK(early == 0);
+    CHECK(late == 0);
+    CHECK(twice == 0);
+}
+
+TEST_CASE("a loop that sleeps until next() has woken eight times at most when a timer fires",
+          "[timer][H31]") {
+    std::mt19937_64 random(8);
+    for (int round = 0; round < 10'000; ++round) {
+        coho::time_point now{coho::duration(random() >> 2)};
+        coho::timer_queue queue(now);
+        recorded_timer timer;
+        const auto until = now + coho::duration(random() >> (2 + random() % 62));
+        queue.arm(timer, until);
+        int wakes = 0;
+        while (!timer.fired && wakes < 9) {
+            const auto next = queue.next();
+            REQUIRE(next > now);
+            REQUIRE(next <= until + tick);
+            now = next;
+            queue.advance(now);
+            ++wakes;
+        }
+        REQUIRE(timer.fired == 1);
+        REQUIRE(now >= until);
+        REQUIRE(wakes <= 8);
+    }
+}
+
+// The end of the clock lies within this tick, so the tick after it overflows: next() is in the
+// past then, and a loop that waits for nothing else never sleeps.
+TEST_CASE("H31: a deadline within the clock's last tick is still to come",
+          "[timer][H31][!shouldfail]") {
+    coho::timer_queue queue(start);
+    recorded_timer timer;
+    queue.arm(timer, coho::never - 1ns);
+    CHECK(queue.next() > start);
+    queue.cancel(timer);
+}
+
+TEST_CASE("H31: timers that arm and cancel one another as they fire keep their deadlines",
+          "[timer][H31]") {
+    struct restless;
+    struct neighbourhood {
+        std::mt19937_64 random{77};
+        coho::time_point now = start;
+        coho::timer_queue queue{start};
+        std::vector<std::unique_ptr<restless>> timers;
+        int fired = 0, early = 0;
+    };
+    struct restless : coho::timer {
+        explicit restless(neighbourhood& all) : coho::timer(&restless::fire), world(all) {}
+        void arm(coho::time_point until) {
+            due = until;
+            expected = true;
+            world.queue.arm(*this, until);
+        }
+        void cancel() {
+            expected = false;
+            world.queue.cancel(*this);
+        }
+        static void fire(coho::timer& expired) noexcept {
+            auto& self = static_cast<restless&>(expired);
+            auto& world = self.world;
+            ++world.fired;
+            if (!self.expected || self.due > world.now) ++world.early;
+            self.expected = false;
+            world.timers[world.random() % world.timers.size()]->cancel();
+            // A tick at least lies between, and often the new deadline has come as well.
+            for (auto* each : {&self, world.timers[world.random() % world.timers.size()].get()}) {
+                const coho::duration span(world.random() >> (24 + world.random() % 40));
+                each->cancel();
+                each->arm(self.due + tick + span);
+            }
+        }
+        neighbourhood& world;
+        coho::time_point due{};
+        bool expected = false;
+    };
+    neighbourhood all;
+    for (int i = 0; i < 200; ++i) all.timers.push_back(std::make_unique<restless>(all));
+    for (auto& each : all.timers) each->arm(start + coho::duration(all.random() >> 34));
+    int late = 0, disagreeing = 0;
+    while (all.fired < 50'000) {
+        all.now += coho::duration(all.random() >> (30 + all.random() % 34));
+        all.queue.advance(all.now);
+        for (auto& each : all.timers) {
+            if (each->armed() != each->expected) ++disagreeing;
+            if (each->expected && each->due + tick <= all.now) ++late;
+        }
+    }
+    CHECK(all.early == 0);
+    CHECK(late == 0);
+    CHECK(disagreeing == 0);
+    for (auto& each : all.timers) each->cancel();
+    CHECK(all.queue.empty());
+}
+
+TEST_CASE("H31: a timer that arms itself for the past, always, does not hold up the loop",
+          "[timer][H31]") {
+    coho::timer_queue queue(start);
+    recorded_timer timer;
+    timer.queue = &queue;
+    timer.then = [](recorded_timer& self) {
+        if (self.fired < 1000) self.queue->arm(self, start - 1h);
+    };
+    queue.arm(timer, start - 1h);
+    for (int ticks = 1; ticks <= 3; ++ticks) {
+        queue.advance(start + ticks * tick);
+        CHECK(timer.fired == ticks);
+    }
+    queue.cancel(timer);
+}
+
+TEST_CASE("cancelling a timer that is not armed leaves the others alone", "[timer]") {
+    coho::timer_queue queue(start);
+    recorded_timer timers[64], never_armed;
+    for (int i = 0; i < 64; ++i) queue.arm(timers[i], start + (i + 1) * tick);
+    queue.cancel(never_armed);
+    queue.advance(start + 65 * tick);
+    for (const auto& each : timers) CHECK(each.fired == 1);
+    CHECK(queue.empty());
+}
+
+TEST_CASE("after a long time without timers, the first does not wake the loop in vain",
+          "[timer]") {
+    coho::timer_queue queue(start);
+    const auto now = start + 1000h;
+    queue.advance(now);
+    recorded_timer timer;
+    queue.arm(timer, now + 10ms);
+    CHECK(queue.next() > now);
+    queue.cancel(timer);
+}

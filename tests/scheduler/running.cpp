@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 
 using namespace std::chrono_literals;
 
@@ -59,4 +60,56 @@ TEST_CASE("a task's own arguments live as long as it runs", "[run]") {
         co_return text == other ? 0 : 1;
     };
     CHECK(coho::run(std::move(lambda), std::string(100, 't')) == 0);
+}
+
+TEST_CASE("a function that throws instead of giving a task is a line and status 1", "[run]") {
+    static constexpr auto refuse = [](const std::string& why) -> coho::task<> {
+        throw std::runtime_error(why);
+    };
+    static constexpr auto refuse_at_once = [](const std::string& why) {
+        if (!why.empty()) throw std::runtime_error(why);
+        return nothing();
+    };
+    const auto in_task = support::run_in_child([] { return coho::run(refuse, "in the task"); });
+    CHECK(in_task.status == 1);
+    CHECK(in_task.errors == "in the task\n");
+    const auto before =
+        support::run_in_child([] { return coho::run(refuse_at_once, "before the task"); });
+    CHECK(before.status == 1);
+    CHECK(before.errors == "before the task\n");
+}
+
+// Only what derives from std::exception is caught.
+TEST_CASE("an exception of any type is a line and status 1", "[run][!shouldfail]") {
+    static constexpr auto throw_number = []() -> coho::task<> {
+        co_await coho::yield();
+        throw 42;
+    };
+    const auto end = support::run_in_child([] { return coho::run(throw_number); });
+    CHECK(end.status == 1);
+    CHECK(std::count(end.errors.begin(), end.errors.end(), '\n') == 1);
+}
+
+TEMPLATE_TEST_CASE("what the task throws comes out of scheduler::run, which can run again",
+                   "[run]", coho::epoll, coho::io_uring, coho::native) {
+    coho::scheduler<TestType> world;
+    CHECK_THROWS_AS(world.run(throwing), std::runtime_error);
+    CHECK(coho::event_loop::current() == nullptr);
+    CHECK(world.frames().live() == 0);
+    CHECK(world.run(seven) == 7);
+}
+
+TEST_CASE("stop that was asked before the run reaches the run", "[run][H10]") {
+    static constexpr auto ask = []() -> coho::task<int> {
+        const bool stop = co_await coho::stop_requested();
+        const bool slept = co_await coho::sleep(1h);
+        co_return stop && !slept ? 0 : 1;
+    };
+    static constexpr auto after_a_turn = []() -> coho::task<int> {
+        co_await coho::yield();
+        co_return co_await ask();
+    };
+    coho::scheduler<coho::epoll> world;
+    world.request_stop();
+    CHECK(world.run(after_a_turn) == 0);
 }

@@ -15,42 +15,79 @@ coho::task<> holding(std::unique_ptr<int> owned) {
     CHECK(*owned == 1);
 }
 
-coho::task<> everything() {
-    coho::task_group group({.max_live = 2});
-    for (int i = 0; i < 4; ++i) co_await group.spawn(one_turn);
-    co_await group.join();
+coho::task<> awaits() {
     co_await at_once();
-    co_await coho::sleep(1us);
-    auto limited = co_await coho::timeout(1us, coho::sleep(1h));
-    CHECK_FALSE(limited);
-    co_await coho::when_all(one_turn(), at_once());
-    co_await coho::race(one_turn(), coho::sleep(1h));
+    co_await one_turn();
 }
+coho::task<> spawns_and_joins() {
+    auto named = [](int) { return one_turn(); };
+    coho::task_group group({.max_live = 2});
+    for (int i = 0; i < 4; ++i) {
+        co_await group.spawn(one_turn);
+        co_await group.spawn(named, i);
+    }
+    co_await group.join();
+}
+coho::task<> sleeps() {
+    co_await coho::sleep(1us);
+    co_await coho::sleep(0s);
+}
+coho::task<> runs_out_of_time() {
+    (void)co_await coho::timeout(1us, coho::sleep(1h));
+    (void)co_await coho::timeout(1h, one_turn());
+    co_await coho::deadline_in(1us, coho::sleep_until(coho::never));
+}
+coho::task<> runs_side_by_side() { co_await coho::when_all(one_turn(), at_once(), coho::yield()); }
+coho::task<> races() { co_await coho::race(one_turn(), coho::sleep(1h)); }
 
-/// A session in which any allocation may fail; each failure must come out as bad_alloc, or be dealt with.
-coho::task<> fragile() {
-    coho::task_group group;
+/// A session in which any allocation may fail; each failure must come out as bad_alloc, or be dealt
+/// with. Notes how many own `owner` once its children have been joined.
+coho::task<> fragile(std::shared_ptr<int> owner, long& owners) {
+    auto lambda = [owner](std::unique_ptr<int> owned) { return holding(std::move(owned)); };
     bool failed = false;
+    coho::task_group group({.max_live = 3});
     try {
         for (int i = 0; i < 3; ++i) {
             co_await group.spawn(holding, std::make_unique<int>(1));
+            co_await group.spawn(lambda, std::make_unique<int>(1));
         }
+        co_await coho::when_all(one_turn(), holding(std::make_unique<int>(1)));
+        co_await coho::race(one_turn(), coho::timeout(1h, coho::sleep(1h)));
     } catch (const std::bad_alloc&) {
         failed = true;
     }
-    co_await group.join();
+    try {
+        co_await group.join();
+    } catch (const std::bad_alloc&) {
+        failed = true;
+    }
+    owners = owner.use_count();
     if (failed) throw std::bad_alloc();
 }
 
 }  // namespace
 
 TEST_CASE("once warm, tasks, groups, timeouts, races and sleep allocate nothing", "[heap]") {
-    support::run([]() -> coho::task<> {
-        co_await everything();
+    static constexpr auto count_once_warm =
+        [](coho::task<> (*session)()) -> coho::task<std::size_t> {
+        co_await session();
         const auto before = support::allocations();
-        for (int i = 0; i < 10; ++i) co_await everything();
-        const auto made = support::allocations() - before;
-        CHECK(made == 0);
+        for (int i = 0; i < 10; ++i) co_await session();
+        co_return support::allocations() - before;
+    };
+    support::run([]() -> coho::task<> {
+        const auto by_awaits = co_await count_once_warm(awaits);
+        CHECK(by_awaits == 0);
+        const auto by_groups = co_await count_once_warm(spawns_and_joins);
+        CHECK(by_groups == 0);
+        const auto by_sleep = co_await count_once_warm(sleeps);
+        CHECK(by_sleep == 0);
+        const auto by_timeouts = co_await count_once_warm(runs_out_of_time);
+        CHECK(by_timeouts == 0);
+        const auto by_when_all = co_await count_once_warm(runs_side_by_side);
+        CHECK(by_when_all == 0);
+        const auto by_race = co_await count_once_warm(races);
+        CHECK(by_race == 0);
     });
 }
 
@@ -58,17 +95,22 @@ TEST_CASE("H11: wherever an allocation fails, nothing is lost and nothing leaks"
     std::size_t failures = 0;
     for (std::size_t number = 1; number < 1000; ++number) {
         coho::scheduler<coho::epoll> world;
+        auto owner = std::make_shared<int>(1);
+        long owners = 0;
         bool failed = false;
         support::fail_allocation(number);
         try {
-            world.run(fragile);
+            world.run(fragile, owner, owners);
         } catch (const std::bad_alloc&) {
             failed = true;
         }
         support::fail_allocation(0);
         CHECK(world.frames().live() == 0);
+        CHECK(owner.use_count() == 1);
+        // The test, the session and its lambda, but no child; none where it did not even begin.
+        CHECK((owners == 3 || owners == 0));
         if (!failed) break;
         ++failures;
     }
-    CHECK(failures >= 4);
+    CHECK(failures >= 10);
 }

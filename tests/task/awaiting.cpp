@@ -82,6 +82,37 @@ TEST_CASE("a task inherits loop, stop and deadline from the one that awaits it",
     });
 }
 
+TEST_CASE("an exception passes through every task on its way", "[task]") {
+    static constexpr auto passing = [](bool& destroyed, bool after_waiting) -> coho::task<int> {
+        struct guard {
+            bool& destroyed;
+            ~guard() { destroyed = true; }
+        } local{destroyed};
+        co_return co_await throwing(after_waiting);
+    };
+    support::run([]() -> coho::task<> {
+        for (const bool after_waiting : {false, true}) {
+            bool destroyed = false;
+            bool caught = false;
+            try {
+                co_await passing(destroyed, after_waiting);
+            } catch (const std::runtime_error&) {
+                // What a task owns dies with its body, as in a function.
+                caught = destroyed;
+            }
+            CHECK(caught);
+        }
+    });
+}
+
+TEST_CASE("what the first task throws comes out of the scheduler, which goes on", "[task]") {
+    coho::scheduler<coho::epoll> world;
+    CHECK_THROWS_AS(world.run([]() -> coho::task<> { co_await throwing(true); }),
+                    std::runtime_error);
+    CHECK(world.run(number, 3) == 3);
+    CHECK(world.frames().live() == 0);
+}
+
 TEST_CASE("yield lets others have their turn, each in order", "[task]") {
     static constexpr auto writer = [](std::string& text, char own) -> coho::task<> {
         for (int i = 0; i < 3; ++i) {
@@ -98,6 +129,21 @@ TEST_CASE("yield lets others have their turn, each in order", "[task]") {
     });
 }
 
+TEST_CASE("one that yields in a loop keeps neither timers nor others waiting", "[task]") {
+    static constexpr auto busy = [](const bool& over) -> coho::task<> {
+        bool ended = over;
+        for (; !ended; ended = over) co_await coho::yield();
+    };
+    static constexpr auto sleeper = [](bool& over) -> coho::task<> {
+        co_await coho::sleep(1ms);
+        over = true;
+    };
+    support::run([]() -> coho::task<> {
+        bool over = false;
+        co_await coho::when_all(busy(over), sleeper(over), busy(over));
+    });
+}
+
 TEST_CASE("mistakes with tasks end the program with a sentence", "[task][death]") {
     static constexpr auto twice = []() -> coho::task<> {
         auto once = number(1);
@@ -110,17 +156,21 @@ TEST_CASE("mistakes with tasks end the program with a sentence", "[task][death]"
     CHECK(awaited_twice.says("awaited twice"));
 
     static constexpr auto sleeper = []() -> coho::task<> { co_await coho::sleep(1h); };
-    static constexpr auto destroyer = []() -> coho::task<> {
+    static constexpr auto joiner = []() -> coho::task<> {
+        coho::task_group group;
+        co_await group.spawn(sleeper);
+        co_await group.join();
+    };
+    static constexpr auto destroyer = [](coho::task<> abandoned) -> coho::task<> {
         coho::stop_source stop;
         coho::environment inherited{coho::event_loop::current(), &stop};
-        {
-            auto abandoned = sleeper();
-            (void)abandoned.start(inherited, std::noop_coroutine());
-        }
+        (void)abandoned.start(inherited, std::noop_coroutine());
         co_return;
     };
-    const auto destroyed =
-        support::run_in_child([] { return coho::run<coho::epoll>(destroyer); });
-    CHECK(destroyed.signal == SIGABRT);
-    CHECK(destroyed.says("destroyed between its start and its end"));
+    for (coho::task<> (*waiting)() : {+sleeper, +joiner}) {
+        const auto destroyed = support::run_in_child(
+            [&] { return coho::run<coho::epoll>(destroyer, waiting()); });
+        CHECK(destroyed.signal == SIGABRT);
+        CHECK(destroyed.says("destroyed between its start and its end"));
+    }
 }

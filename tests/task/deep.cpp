@@ -29,7 +29,7 @@ template <class Function>
 void on_small_stack(Function function) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 512 * 1024);
+    pthread_attr_setstacksize(&attributes, 256 * 1024);
     pthread_t thread;
     const auto body = [](void* argument) -> void* {
         (*static_cast<Function*>(argument))();

@@ -34,6 +34,21 @@ TEST_CASE("when_all gives a tuple of what each gave", "[when_all]") {
     });
 }
 
+TEST_CASE("what runs side by side has started in order before the first waits", "[when_all]") {
+    static constexpr auto child = [](std::string& events, char first, char last,
+                                     int turns) -> coho::task<> {
+        events += first;
+        for (int i = 0; i < turns; ++i) co_await coho::yield();
+        events += last;
+    };
+    support::run([]() -> coho::task<> {
+        std::string events;
+        co_await coho::when_all(child(events, 'a', 'A', 2), child(events, 'b', 'B', 1));
+        events += '.';
+        CHECK(events == "abBA.");
+    });
+}
+
 TEST_CASE("the first exception in when_all stops the others and is rethrown", "[when_all]") {
     support::run([]() -> coho::task<> {
         bool caught = false;

@@ -122,7 +122,10 @@ protected:
     /// Marks the thread's current loop, and puts back the one before.
     class running {
     public:
-        explicit running(event_loop& loop) noexcept : before_(std::exchange(current_, &loop)) {}
+        explicit running(event_loop& loop) noexcept : before_(std::exchange(current_, &loop)) {
+            check(loop.own_thread_ == this_thread(),
+                  "a scheduler was run by another thread than the one that made it");
+        }
         running(const running&) = delete;
         ~running() { current_ = before_; }
 
@@ -193,9 +196,14 @@ private:
     }
 
     static inline thread_local event_loop* current_ = nullptr;
+    // Only its address matters, which differs from thread to thread.
+    static inline thread_local bool this_thread_ = false;
+
+    [[gnu::noinline]] static const bool* this_thread() noexcept { return &this_thread_; }
 
     void (*wake_)(event_loop&) noexcept;
     const void* kind_;
+    const bool* own_thread_ = this_thread();
     const time_point* virtual_now_ = nullptr;
     resumption_queue ready_;
     resumption_queue ended_;
