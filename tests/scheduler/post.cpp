@@ -155,8 +155,8 @@ TEMPLATE_TEST_CASE("what one thread posts is done in its order", "[post]", coho:
     CHECK(std::is_sorted(order.begin(), order.end()));
 }
 
-TEMPLATE_TEST_CASE("work posted while the loop ends is finished once, done or dropped", "[post][H7]",
-                   coho::epoll, coho::io_uring, coho::native) {
+TEMPLATE_TEST_CASE("work posted while the loop ends is finished once, done or dropped",
+                   "[post][H7]", coho::epoll, coho::io_uring, coho::native) {
     constexpr std::size_t pieces = 64;
     int done = 0, dropped = 0, wrong = 0;
     for (int round = 0; round < 200; ++round) {

@@ -39,7 +39,7 @@ child_end run_in_child(Function&& function) {
         for (const int number : {SIGABRT, SIGSEGV, SIGINT, SIGTERM, SIGFPE, SIGILL}) {
             std::signal(number, SIG_DFL);
         }
-        // What it throws must not reach Catch2, which would go on with the other tests in the child.
+        // What it throws must not reach Catch2, which would go on with the other tests here.
         const auto status_of = [&]() noexcept -> int { return function(); };
         ::_exit(status_of());
     }

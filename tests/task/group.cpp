@@ -51,17 +51,6 @@ TEST_CASE("join waits for every child, and for what it owned", "[group]") {
     });
 }
 
-TEST_CASE("after join the frames are gone of children too that ended at once", "[group]") {
-    static constexpr auto owner = [](std::shared_ptr<int>) -> coho::task<> { co_return; };
-    support::run([]() -> coho::task<> {
-        auto owned = std::make_shared<int>(1);
-        coho::task_group group;
-        co_await group.spawn(owner, owned);
-        co_await group.join();
-        CHECK(owned.use_count() == 1);
-    });
-}
-
 TEST_CASE("max_live is never exceeded: spawn waits for room", "[group]") {
     support::run([]() -> coho::task<> {
         auto seen = std::make_shared<counts>();

@@ -111,7 +111,7 @@ TEST_CASE("what never started may be destroyed", "[task][H9]") {
             auto limited = coho::timeout(1h, until_stop());
             auto both = coho::when_all(until_stop(), number(1));
             auto one = coho::race(until_stop(), coho::sleep(1h));
-            auto spawning = group.spawn(until_stop);
+            [[maybe_unused]] auto spawning = group.spawn(until_stop);
             auto joining = group.join();
         }
         co_await coho::yield();

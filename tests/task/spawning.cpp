@@ -46,6 +46,12 @@ coho::task<> open_later(gate open) {
     *open = true;
 }
 
+coho::task<> open_much_later(gate open) {
+    for (int i = 0; i < 10; ++i) co_await some_turns();
+    *open = true;
+}
+coho::task<> hold(std::shared_ptr<int>) { co_return; }
+
 coho::task<> append(const std::string& text, const std::shared_ptr<std::string>& to) {
     co_await coho::yield();
     *to += text;
@@ -237,7 +243,6 @@ TEST_CASE("in a drain without end, children go on until they end by themselves",
         co_await coho::sleep_until(coho::never);
         co_await some_turns();
         CHECK(seen->ended == 0);
-        co_await group.spawn(open_later, open);
         co_await open_later(open);
         co_await group.join();
     };
@@ -248,6 +253,43 @@ TEST_CASE("in a drain without end, children go on until they end by themselves",
         CHECK_FALSE(limited);
         CHECK(seen->ended == 1);
         CHECK(seen->stopped == 0);
+    });
+}
+
+TEST_CASE("who waits for room waits no longer once stop is asked, though a drain goes on",
+          "[group]") {
+    static constexpr auto owner = [](shared_counts seen, gate open) -> coho::task<> {
+        coho::task_group group({.max_live = 1, .drain = coho::duration::max()});
+        co_await group.spawn(until_open, seen, open);
+        const bool started = co_await group.spawn(until_open, seen, open);
+        CHECK_FALSE(started);
+        CHECK(seen->ended == 0);
+        *open = true;
+        co_await group.join();
+        CHECK(seen->stopped == 0);
+    };
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        auto open = std::make_shared<bool>(false);
+        coho::task_group group;
+        co_await group.spawn(owner, seen, open);
+        // Lets the child end where the owner was not told.
+        co_await group.spawn(open_much_later, open);
+        co_await some_turns();
+        group.request_stop();
+        co_await group.join();
+        CHECK(seen->begun == 1);
+    });
+}
+
+TEST_CASE("H9: join waits for the frames too, also of children that ended at once", "[group][H9]") {
+    support::run([]() -> coho::task<> {
+        auto owned = std::make_shared<int>(1);
+        coho::task_group group;
+        co_await group.spawn(hold, owned);
+        co_await group.join();
+        // Its frame was the last to own it.
+        CHECK(owned.use_count() == 1);
     });
 }
 

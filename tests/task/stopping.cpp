@@ -132,7 +132,8 @@ TEST_CASE("losers are cancelled, unless it was the time above that passed", "[ra
 
 TEST_CASE("races, when_all and timeouts go into one another", "[race][when_all][time]") {
     support::run([]() -> coho::task<> {
-        auto sleeping = coho::timeout(1h, coho::race(reason_of_stop(), coho::sleep_until(coho::never)));
+        auto raced = coho::race(reason_of_stop(), coho::sleep_until(coho::never));
+        auto sleeping = coho::timeout(1h, std::move(raced));
         auto both = coho::when_all(number(1), coho::timeout(1h, number(2)));
         auto one = co_await coho::race(std::move(sleeping), std::move(both));
         CHECK(one.winner == 1);
