@@ -37,10 +37,9 @@ TEST_CASE("the clock's last instant is kept apart from never", "[clock][H31]") {
     CHECK(coho::deadline_after(coho::never, coho::duration::max()) == coho::never);
 }
 
-// The conversion rounds to the caller's type, whose next number is beyond the clock's end: a wait
-// of 292 years is over at once.
+// In the caller's type, the next number is beyond the clock's end.
 TEST_CASE("H31: a span of floating point below the clock's end stays a long one",
-          "[clock][H31][!shouldfail]") {
+          "[clock][H31]") {
     CHECK(coho::saturate(std::chrono::duration<float>(9223371776.f)) > 0ns);
     CHECK(coho::saturate(std::chrono::duration<double, std::milli>(9223372036854.7753906)) > 0ns);
 }

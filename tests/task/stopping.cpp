@@ -59,8 +59,8 @@ TEST_CASE("when_all takes none, and what can only be moved", "[when_all]") {
     });
 }
 
-// std::tuple deduces its types from a pair or a tuple where that is all it is given.
-TEST_CASE("when_all of one gives a tuple of one, of a pair too", "[when_all][!shouldfail]") {
+// A deduced std::tuple would take the pair apart.
+TEST_CASE("when_all of one gives a tuple of one, of a pair too", "[when_all]") {
     support::run([]() -> coho::task<> {
         auto one = co_await coho::when_all(pair());
         CHECK(std::is_same_v<decltype(one), std::tuple<std::pair<int, int>>>);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <ratio>
 
 namespace coho {
 
@@ -18,7 +19,10 @@ constexpr duration saturate(std::chrono::duration<Rep, Period> span) noexcept {
     const auto approximate = std::chrono::duration<long double, std::nano>(span).count();
     if (!(approximate < static_cast<long double>(duration::max().count()))) return duration::max();
     if (approximate <= static_cast<long double>(duration::min().count())) return duration::min();
-    return std::chrono::duration_cast<duration>(span);
+    constexpr bool exact = std::ratio_divide<Period, std::nano>::den == 1 &&
+                           !std::chrono::treat_as_floating_point_v<Rep>;
+    if constexpr (exact) return std::chrono::duration_cast<duration>(span);
+    else return duration(static_cast<duration::rep>(approximate));
 }
 constexpr duration saturate(duration span) noexcept { return span; }
 

@@ -49,9 +49,10 @@ public:
 
     bool empty() const noexcept { return levels_in_use_ == 0; }
 
-    /// A deadline of `never` leaves the timer unarmed; one that has passed fires at the next tick.
+    /// A deadline of `never`, or within the clock's last tick, leaves the timer unarmed; one that
+    /// has passed fires at the next tick.
     void arm(timer& entry, deadline until) noexcept {
-        if (until == never) return;
+        if (until > never - tick) return;
         const auto before = ticks_before(until);
         const auto on_the_tick = until.time_since_epoch() % tick == duration::zero();
         const auto expiry = on_the_tick ? before : before + 1;

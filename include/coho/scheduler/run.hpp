@@ -46,7 +46,7 @@ template <backend Backend = native, class Function, class... Arguments>
 int run(run_options options, Function&& function, Arguments&&... arguments) {
     struct stopping : interruptible {
         explicit stopping(event_loop& stopped) noexcept
-            : interruptible{&stop}, loop(stopped) {}
+            : interruptible{.interrupt = &stop}, loop(stopped) {}
         static bool stop(interruptible& target) noexcept {
             auto& self = static_cast<stopping&>(target);
             if (self.asked.exchange(true)) return false;
@@ -64,8 +64,10 @@ int run(run_options options, Function&& function, Arguments&&... arguments) {
         return loop.run(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
     } catch (const std::exception& thrown) {
         std::fprintf(stderr, "%s\n", thrown.what());
-        return 1;
+    } catch (...) {
+        std::fputs("what was thrown is no std::exception and says nothing of itself\n", stderr);
     }
+    return 1;
 }
 
 template <backend Backend = native, class Function, class... Arguments>

@@ -3,18 +3,22 @@
 #include "task.hpp"
 
 #include <cstddef>
+#include <type_traits>
 
 namespace coho {
 
 /// What stands in a tuple for a task that gives nothing.
 struct nothing {};
 
-/// Takes the value of an ended task, `nothing` for void.
 template <class T>
-auto take_value(task<T>& ended) {
+using value_or_nothing = std::conditional_t<std::is_void_v<T>, nothing, T>;
+
+/// Takes the value of an ended task.
+template <class T>
+value_or_nothing<T> take_value(task<T>& ended) {
     if constexpr (std::is_void_v<T>) {
         ended.finish();
-        return nothing{};
+        return {};
     } else {
         return ended.finish();
     }

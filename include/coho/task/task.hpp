@@ -176,7 +176,8 @@ private:
     friend promise_type;
     explicit task(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
     void check_startable() const noexcept {
-        check(frame_ && !frame_.done(), "a task was awaited twice, or after it was moved from");
+        check(frame_ && !frame_.promise().has_started(),
+              "a task was awaited twice, or after it was moved from");
     }
 
     std::coroutine_handle<promise_type> frame_;

@@ -45,7 +45,8 @@ public:
     class joining;
 
     /// Waits for room, then calls the function with the arguments, all moved into the child's own
-    /// frame. True where the child was started; false where stop was asked before there was room.
+    /// frame. True where the child was started; false where stop was asked, of the group or of the
+    /// one who spawns, before there was room.
     template <class Function, class... Arguments>
     auto spawn(Function&& function, Arguments&&... arguments)
         -> spawning<std::decay_t<Function>, std::decay_t<Arguments>...>;
@@ -59,17 +60,15 @@ private:
         bool has_room = false;
     };
 
+    /// The stop it listens to is that of whoever uses it, and may end before it, as that of a
+    /// timeout does: then the next user's takes its place.
     void enter(environment& inherited) noexcept {
-        if (inherited_.loop) {
-            check(inherited_.loop == inherited.loop, "a task_group was used from two schedulers");
-            return;
-        }
+        check(!inherited_.loop || inherited_.loop == inherited.loop,
+              "a task_group was used from two schedulers");
+        if (source() || inherited.stop == &stop_) return;
         inherited_ = {inherited.loop, &stop_, inherited.until};
-        if (inherited.stop->stop_requested()) begin_drain(inherited.stop->reason());
-        else {
-            above_ = inherited.stop;
-            connect(*above_);
-        }
+        above_ = inherited.stop;
+        connect(*above_);
     }
     void leave() noexcept {
         disconnect();
@@ -156,7 +155,8 @@ task<> call_in_own_frame(Function function, Arguments... arguments) {
 template <class Function, class... Arguments>
 class [[nodiscard]] task_group::spawning
     : public await_in_task<spawning<Function, Arguments...>>,
-      private spawner {
+      private spawner,
+      private stop_callback {
     static_assert(std::is_same_v<std::invoke_result_t<Function&, Arguments...>, task<>>,
                   "spawn takes a function that returns coho::task<>: what else it could return "
                   "would be lost, so deal with it inside");
@@ -164,22 +164,30 @@ class [[nodiscard]] task_group::spawning
 public:
     template <class... From>
     spawning(task_group& group, From&&... from)
-        : group_(&group), call_(std::forward<From>(from)...) {}
+        : stop_callback(&stop_asked), group_(&group), call_(std::forward<From>(from)...) {}
+    spawning(spawning&& unstarted)
+        : stop_callback(&stop_asked), group_(unstarted.group_),
+          call_(std::move(unstarted.call_)) {}
 
     started start(environment& inherited, std::coroutine_handle<> waiter) {
+        if (inherited.stop->stop_requested()) return started::done;
         group_->enter(inherited);
-        if (!group_->stopping() && group_->live_ >= group_->options_.max_live) {
-            this->waiter = waiter;
+        if (group_->stopping()) return started::done;
+        this->waiter = waiter;
+        if (group_->live_ >= group_->options_.max_live) {
             group_->spawners_.push(*this);
+            connect(*inherited.stop);
             return started::pending;
         }
-        if (!group_->stopping()) {
-            ++group_->live_;
-            this->has_room = true;
-        }
-        return started::done;
+        ++group_->live_;
+        this->has_room = true;
+        if (inherited.loop->spend()) return started::done;
+        // The loop destroys the frames of the children that have ended.
+        inherited.loop->resume_later(*this);
+        return started::pending;
     }
     bool finish() {
+        disconnect();
         if (!this->has_room) return false;
         if (group_->stopping()) {
             group_->free_room();
@@ -206,6 +214,12 @@ public:
     }
 
 private:
+    static void stop_asked(stop_callback& callback) noexcept {
+        auto& self = static_cast<spawning&>(callback);
+        // Elsewhere it is about to be resumed.
+        if (self.group_->spawners_.remove(self)) self.group_->inherited_.loop->resume_later(self);
+    }
+
     task_group* group_;
     std::tuple<Function, Arguments...> call_;
 };

@@ -21,7 +21,11 @@ public:
     }
     auto finish() {
         siblings_.rethrow_exception();
-        return std::apply([](auto&... tasks) { return std::tuple(take_value(tasks)...); }, tasks_);
+        return std::apply(
+            [](auto&... tasks) {
+                return std::tuple<value_or_nothing<T>...>{take_value(tasks)...};
+            },
+            tasks_);
     }
 
 private:
