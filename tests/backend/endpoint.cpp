@@ -71,7 +71,7 @@ TEST_CASE("endpoints are read with their port", "[endpoint]") {
         const auto read = endpoint::parse(text);
         REQUIRE_FALSE(read);
         CHECK(read.error() == coho::errc::address_not_understood);
-        CHECK_THAT(read.error().message(), Catch::Contains("\"" + std::string(text) + "\""));
+        CHECK_THAT(read.error().message(), support::contains("\"" + std::string(text) + "\""));
     }
 }
 
@@ -151,7 +151,7 @@ TEST_CASE("an error about a text that is no endpoint quotes no more than its beg
           "[endpoint]") {
     const auto read = endpoint::parse(std::string(100'000, 'x'));
     REQUIRE_FALSE(read);
-    CHECK_THAT(read.error().message(), Catch::Contains("\"" + std::string(100, 'x') + "\""));
+    CHECK_THAT(read.error().message(), support::contains("\"" + std::string(100, 'x') + "\""));
     CHECK(read.error().message().size() < 300);
 }
 

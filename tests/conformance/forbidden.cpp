@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 
-using Catch::Matchers::Contains;
 using coho::errc;
 using coho::task;
 
@@ -38,8 +37,8 @@ TEST_CASE("H21: where io_uring is forbidden the native kernel is epoll, and says
           "[.forbidden]") {
     coho::scheduler<coho::native> loop;
     CHECK(loop.backend_name() == "epoll");
-    CHECK_THAT(std::string(loop.backend_reason()), Contains("cannot use io_uring"));
-    CHECK_THAT(std::string(loop.backend_reason()), Contains("epoll works everywhere"));
+    CHECK_THAT(std::string(loop.backend_reason()), support::contains("cannot use io_uring"));
+    CHECK_THAT(std::string(loop.backend_reason()), support::contains("epoll works everywhere"));
 }
 
 TEST_CASE("H21: where io_uring is forbidden, asking for it by type is an error",
@@ -47,7 +46,7 @@ TEST_CASE("H21: where io_uring is forbidden, asking for it by type is an error",
     const auto refusal = refusal_of<coho::io_uring>();
     CHECK(refusal.reason() != errc::none);
     CHECK(refusal.number() != 0);
-    CHECK_THAT(refusal.message(), Contains("cannot use io_uring"));
+    CHECK_THAT(refusal.message(), support::contains("cannot use io_uring"));
 }
 
 TEST_CASE("H21: where io_uring is forbidden, forcing it is an error and never falls back",
@@ -55,16 +54,16 @@ TEST_CASE("H21: where io_uring is forbidden, forcing it is an error and never fa
     const forced_backend forced("io_uring");
     const auto refusal = refusal_of<coho::native>();
     CHECK(refusal.reason() != errc::none);
-    CHECK_THAT(refusal.message(), Contains("COHO_BACKEND asks for io_uring"));
-    CHECK_THAT(refusal.message(), Contains("cannot use io_uring"));
+    CHECK_THAT(refusal.message(), support::contains("COHO_BACKEND asks for io_uring"));
+    CHECK_THAT(refusal.message(), support::contains("cannot use io_uring"));
     const auto end = support::run_in_child([] { return coho::run(do_nothing); });
     CHECK(end.status == 1);
-    CHECK_THAT(end.errors, Contains("COHO_BACKEND asks for io_uring"));
+    CHECK_THAT(end.errors, support::contains("COHO_BACKEND asks for io_uring"));
 }
 
 TEST_CASE("H21: COHO_BACKEND=epoll is obeyed before io_uring is tried", "[.deadly]") {
     const forced_backend forced("epoll");
     coho::scheduler<coho::native> loop;
     CHECK(loop.backend_name() == "epoll");
-    CHECK_THAT(std::string(loop.backend_reason()), Contains("COHO_BACKEND"));
+    CHECK_THAT(std::string(loop.backend_reason()), support::contains("COHO_BACKEND"));
 }

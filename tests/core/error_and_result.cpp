@@ -51,7 +51,7 @@ TEST_CASE("an error says what was tried, where, and what happened", "[error]") {
     CHECK(full != coho::errc::cancelled);
     CHECK(full.number() == 98);
     CHECK_THAT(coho::error(coho::errc::other, 1).message(),
-               Catch::Contains(std::system_category().message(1)));
+               support::contains(std::system_category().message(1)));
 }
 
 TEST_CASE("an error keeps its words when it is copied, moved and assigned", "[error]") {

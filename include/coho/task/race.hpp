@@ -40,7 +40,8 @@ public:
                 std::size_t winner = 0;
                 // Counts those before the first that ended; the fold stops there.
                 (void)((siblings_.ended_first(tasks) || (++winner, false)) || ...);
-                return race_result<value_or_nothing<T>...>{winner, {take_value(tasks)...}};
+                using values = std::tuple<value_or_nothing<T>...>;
+                return race_result<value_or_nothing<T>...>{winner, values(take_value(tasks)...)};
             },
             tasks_);
     }

@@ -23,7 +23,7 @@ public:
         siblings_.rethrow_exception();
         return std::apply(
             [](auto&... tasks) {
-                return std::tuple<value_or_nothing<T>...>{take_value(tasks)...};
+                return std::tuple<value_or_nothing<T>...>(take_value(tasks)...);
             },
             tasks_);
     }
