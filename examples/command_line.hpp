@@ -106,7 +106,7 @@ int run_main(const char* usage, Program&& program) {
     try {
         return program();
     } catch (const usage_error& wrong) {
-        std::fprintf(stderr, "%s\nusage: %s\n", wrong.what(), usage);
+        std::fprintf(stderr, "%s; usage: %s\n", wrong.what(), usage);
         return 2;
     } catch (const std::exception& failed) {
         std::fprintf(stderr, "%s\n", failed.what());

@@ -172,6 +172,25 @@ TEMPLATE_TEST_CASE("H4: close cancels a datagram's receive that waits",
     });
 }
 
+TEMPLATE_TEST_CASE("close: awaited by two, both find the handle free", "[conformance][close]",
+                   COHO_TEST_KERNELS) {
+    static constexpr auto close_and_look = [](coho::basic_tcp_stream<TestType>& stream) -> task<> {
+        const auto open = stream.native_handle();
+        co_await stream.close();
+        CHECK(open != coho::handle::none);
+        CHECK(stream.native_handle() == coho::handle::none);
+    };
+    support::run_on<TestType>([]() -> task<> {
+        auto link = co_await support::accept_peer<TestType>();
+        std::array<std::byte, 16> buffer{};
+        auto [received, first, second] =
+            co_await coho::when_all(link.stream.read_some(buffer), close_and_look(link.stream),
+                                    close_and_look(link.stream));
+        CHECK(reason_of(received) == errc::cancelled);
+        CHECK(link.peer.is_over());
+    });
+}
+
 TEMPLATE_TEST_CASE("close: of a stream that nobody uses, twice, and what follows is closed",
                    "[conformance][close]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {

@@ -308,5 +308,5 @@ class ProgramTest(unittest.TestCase):
             self.assertIn(words.lower(), errors.lower())
 
     def assert_misused(self, name, *arguments, says):
-        """The program ends with a line that has these words, a line of usage, and status 2."""
-        self.assert_refuses(2, name, *arguments, says=[says, f"\nusage: {name} "], lines=2)
+        """The program ends with a line that has these words and the usage, and status 2."""
+        self.assert_refuses(2, name, *arguments, says=[says, f"; usage: {name} "])

@@ -48,8 +48,9 @@ coho::task<> fragile(std::shared_ptr<int> owner, long& owners) {
     coho::task_group group({.max_live = 3});
     try {
         for (int i = 0; i < 3; ++i) {
-            co_await group.spawn(holding, std::make_unique<int>(1));
-            co_await group.spawn(lambda, std::make_unique<int>(1));
+            const bool plain = co_await group.spawn(holding, std::make_unique<int>(1));
+            const bool captured = co_await group.spawn(lambda, std::make_unique<int>(1));
+            failed = failed || !plain || !captured;
         }
         co_await coho::when_all(one_turn(), holding(std::make_unique<int>(1)));
         co_await coho::race(one_turn(), coho::timeout(1h, coho::sleep(1h)));

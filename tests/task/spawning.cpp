@@ -193,16 +193,62 @@ TEST_CASE("H8: a child that throws ends a spawn that waits for room", "[group][H
         coho::task_group group({.max_live = 2});
         co_await group.spawn(until_stop, seen);
         co_await group.spawn(throwing, "in the way");
-        const bool started = co_await group.spawn(until_stop, seen);
-        CHECK_FALSE(started);
         try {
-            co_await group.join();
+            co_await group.spawn(until_stop, seen);
         } catch (const std::runtime_error&) {
             caught = true;
         }
         CHECK(caught);
         CHECK(seen->begun == 1);
         CHECK(seen->stopped == 1);
+        co_await group.join();
+    });
+}
+
+TEST_CASE("H8: a loop that does nothing but spawn ends with what a child throws", "[group][H8]") {
+    static constexpr auto serve = [](shared_counts seen) -> coho::task<> {
+        coho::task_group group;
+        co_await group.spawn(until_stop, seen);
+        co_await group.spawn(throwing, "from one of many");
+        for (;;) {
+            co_await coho::yield();
+            co_await group.spawn(at_once);
+        }
+    };
+    support::run([]() -> coho::task<> {
+        auto seen = std::make_shared<counts>();
+        std::string caught;
+        try {
+            co_await serve(seen);
+        } catch (const std::runtime_error& thrown) {
+            caught = thrown.what();
+        }
+        CHECK(caught == "from one of many");
+        // Its siblings have ended by then, so that the group may die.
+        CHECK(seen->stopped == 1);
+    });
+}
+
+TEST_CASE("a spawn after a child has thrown still ends with its own timeout", "[group][H8]") {
+    static constexpr auto slow_to_stop = []() -> coho::task<> {
+        co_await coho::sleep_until(coho::never);
+        for (int i = 0; i < 1000; ++i) co_await coho::yield();
+    };
+    support::run([]() -> coho::task<> {
+        int caught = 0;
+        coho::task_group group;
+        co_await group.spawn(slow_to_stop);
+        co_await group.spawn(throwing, "once");
+        co_await some_turns();
+        auto late = co_await coho::timeout(0s, group.spawn(at_once));
+        CHECK((!late && late.error() == coho::errc::timed_out));
+        CHECK(group.live() == 1);
+        try {
+            co_await group.join();
+        } catch (const std::runtime_error&) {
+            ++caught;
+        }
+        CHECK(caught == 1);
     });
 }
 

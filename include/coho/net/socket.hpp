@@ -76,21 +76,27 @@ public:
     }
     void leave(direction side) noexcept {
         uses_[static_cast<int>(side)] = nullptr;
-        if (closer_ && unused()) {
+        if (closing_ && unused()) {
             close_now();
-            scheduler_->resume_later(*std::exchange(closer_, nullptr));
+            while (!closers_.empty()) scheduler_->resume_later(closers_.pop());
         }
     }
 
     class closing;
-    /// See close() of the sockets.
+    /// See close() of the sockets. May be awaited by several; all of them wait.
     closing close() noexcept { return closing(*this); }
 
 private:
     bool unused() const noexcept { return !uses_[0] && !uses_[1]; }
     void check_unused() const noexcept {
-        check(unused() && !closer_, "a socket was moved or destroyed while a task waits on it; "
+        check(unused() && !closing_, "a socket was moved or destroyed while a task waits on it; "
                                     "await its close() first");
+    }
+    void cancel_uses() noexcept {
+        for (auto* use : uses_) {
+            if (use) use->cancel();
+        }
+        if constexpr (role == socket_role::stream) kernel().disconnect(handle_);
     }
     void close_now() noexcept {
         if (handle_ == handle::none) return;
@@ -105,7 +111,7 @@ private:
     handle handle_ = handle::none;
     bool closing_ = false;
     std::array<socket_use*, 2> uses_{};
-    resumption* closer_ = nullptr;
+    resumption_queue closers_;
     [[no_unique_address]] acceptor_state acceptor_{};
 };
 
@@ -117,20 +123,13 @@ public:
     explicit closing(basic_socket& closed) noexcept : socket_(&closed) {}
 
     started start(environment&, std::coroutine_handle<> waiter) noexcept {
-        if (!socket_->is_open()) return started::done;
         if (socket_->unused()) {
             socket_->close_now();
             return started::done;
         }
         this->waiter = waiter;
-        socket_->closing_ = true;
-        socket_->closer_ = this;
-        for (auto* use : socket_->uses_) {
-            if (use) use->cancel();
-        }
-        if constexpr (role == socket_role::stream) {
-            socket_->kernel().disconnect(socket_->native_handle());
-        }
+        socket_->closers_.push(*this);
+        if (!std::exchange(socket_->closing_, true)) socket_->cancel_uses();
         return started::pending;
     }
     void finish() const noexcept {}

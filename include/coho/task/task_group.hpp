@@ -19,8 +19,9 @@ struct task_group_options {
 /// Children that run beside the task that owns the group. Every one of them ends before join()
 /// does, and join() must be awaited before the group dies: there are no detached tasks.
 ///
-/// Stop asked of the owner reaches the children after `drain`; what a child throws stops its
-/// siblings at once and comes out of join(). One thread.
+/// Stop asked of the owner reaches the children after `drain`. What a child throws stops its
+/// siblings at once and, when they have ended, comes out of join(), or of the spawn that comes
+/// first. One thread.
 class task_group : private task_owner, private stop_callback, private timer {
 public:
     explicit task_group(task_group_options options = {}) noexcept
@@ -46,7 +47,7 @@ public:
 
     /// Waits for room, then calls the function with the arguments, all moved into the child's own
     /// frame. True where the child was started; false where stop was asked, of the group or of the
-    /// one who spawns, before there was room.
+    /// one who spawns, before there was room, or where memory lacks for the child.
     template <class Function, class... Arguments>
     auto spawn(Function&& function, Arguments&&... arguments)
         -> spawning<std::decay_t<Function>, std::decay_t<Arguments>...>;
@@ -96,19 +97,26 @@ private:
         self.free_room();
     }
     void free_room() noexcept {
-        if (!spawners_.empty()) {
+        if (!spawners_.empty() && !exception_) {
             auto& next = spawners_.pop();
             next.has_room = true;
             inherited_.loop->resume_later(next);
-        } else if (--live_ == 0 && joiner_) {
-            inherited_.loop->resume_later(*std::exchange(joiner_, nullptr));
+        } else if (--live_ == 0) {
+            resume_spawners();
+            if (joiner_) inherited_.loop->resume_later(*std::exchange(joiner_, nullptr));
         }
+    }
+    void resume_spawners() noexcept {
+        while (!spawners_.empty()) inherited_.loop->resume_later(spawners_.pop());
+    }
+    void rethrow_once_ended() {
+        if (exception_ && live_ == 0) std::rethrow_exception(std::exchange(exception_, nullptr));
     }
 
     void begin_drain(errc reason) noexcept {
         if (reason_ != errc::none) return;
         reason_ = reason;
-        while (!spawners_.empty()) inherited_.loop->resume_later(spawners_.pop());
+        resume_spawners();
         if (options_.drain <= duration::zero()) {
             stop_.request_stop(reason);
         } else {
@@ -172,48 +180,57 @@ public:
     started start(environment& inherited, std::coroutine_handle<> waiter) {
         if (inherited.stop->stop_requested()) return started::done;
         group_->enter(inherited);
-        if (group_->stopping()) return started::done;
+        const bool failed = group_->exception_ != nullptr;
+        if (group_->stopping() && !failed) return started::done;
         this->waiter = waiter;
-        if (group_->live_ >= group_->options_.max_live) {
+        if (failed ? group_->live_ > 0 : group_->live_ >= group_->options_.max_live) {
             group_->spawners_.push(*this);
             connect(*inherited.stop);
             return started::pending;
         }
-        ++group_->live_;
-        this->has_room = true;
-        if (inherited.loop->spend()) return started::done;
+        if (!failed) {
+            ++group_->live_;
+            this->has_room = true;
+            if (inherited.loop->spend()) return started::done;
+        }
         // The loop destroys the frames of the children that have ended.
         inherited.loop->resume_later(*this);
         return started::pending;
     }
     bool finish() {
         disconnect();
-        if (!this->has_room) return false;
-        if (group_->stopping()) {
-            group_->free_room();
-            return false;
-        }
+        if (this->has_room && start_child()) return true;
+        group_->rethrow_once_ended();
+        return false;
+    }
+
+private:
+    bool start_child() {
         struct room {
             task_group* group;
             ~room() {
                 if (group) group->free_room();
             }
         } unused{group_};
-        auto child = std::apply(
-            [](Function& function, Arguments&... arguments) {
-                if constexpr (owns_its_parameters<Function>) {
-                    return function(std::move(arguments)...);
-                } else {
-                    return call_in_own_frame(std::move(function), std::move(arguments)...);
-                }
-            },
-            call_);
-        unused.group = nullptr;
-        group_->start_child(std::move(child));
-        return true;
+        if (group_->stopping()) return false;
+        try {
+            auto child = std::apply(
+                [](Function& function, Arguments&... arguments) {
+                    if constexpr (owns_its_parameters<Function>) {
+                        return function(std::move(arguments)...);
+                    } else {
+                        return call_in_own_frame(std::move(function), std::move(arguments)...);
+                    }
+                },
+                call_);
+            unused.group = nullptr;
+            group_->start_child(std::move(child));
+            return true;
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
     }
 
-private:
     static void stop_asked(stop_callback& callback) noexcept {
         auto& self = static_cast<spawning&>(callback);
         // Elsewhere it is about to be resumed.
@@ -256,7 +273,7 @@ public:
     void finish() {
         disconnect();
         group_->leave();
-        if (group_->exception_) std::rethrow_exception(std::exchange(group_->exception_, nullptr));
+        group_->rethrow_once_ended();
     }
 
 private:
