@@ -5,6 +5,8 @@
 #include "support/kernels.hpp"
 
 #include <array>
+#include <filesystem>
+#include <fstream>
 #include <set>
 #include <string>
 
@@ -57,6 +59,16 @@ coho::basic_tcp_stream<Backend> renumbered(coho::basic_tcp_stream<Backend> strea
     support::checked(::dup3(kept.number(), coho::descriptor_of(number), O_CLOEXEC));
     CHECK(on.kernel().attach(number) == 0);
     return {on, number};
+}
+
+/// Registrations in all epoll instances of this process. proc_pid_fdinfo(5).
+std::size_t epoll_registrations() {
+    std::size_t count = 0;
+    for (const auto& each : std::filesystem::directory_iterator("/proc/self/fdinfo")) {
+        std::ifstream information(each.path());
+        for (std::string line; std::getline(information, line);) count += line.starts_with("tfd:");
+    }
+    return count;
 }
 
 }  // namespace
@@ -138,5 +150,16 @@ TEMPLATE_TEST_CASE("H6: of two that are ready at once, the first may close and r
         third.peer.send("third");
         const auto told = co_await support::receive_text(replacement, 5);
         CHECK(told == "third");
+    });
+}
+
+TEMPLATE_TEST_CASE("H6: a closed socket that lives on elsewhere is registered no longer",
+                   "[conformance][H6]", COHO_TEST_KERNELS) {
+    support::run_on<TestType>([]() -> task<> {
+        const auto before = epoll_registrations();
+        auto link = co_await support::accept_peer<TestType>();
+        const duplicate elsewhere(link.stream.native_handle());
+        co_await link.stream.close();
+        CHECK(epoll_registrations() == before);
     });
 }
