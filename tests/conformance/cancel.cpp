@@ -7,7 +7,6 @@
 #include <thread>
 #include <vector>
 
-#include <poll.h>
 
 using namespace std::chrono_literals;
 using coho::as_bytes;
@@ -64,8 +63,8 @@ task<> yield_often(int turns) {
 }
 
 bool has_connection_waiting(coho::handle listener) {
-    pollfd asked{coho::descriptor_of(listener), POLLIN, 0};
-    return support::checked(::poll(&asked, 1, 0)) == 1;
+    pollfd asked{support::descriptor_of(listener), POLLIN, 0};
+    return support::checked(support::poll_socket(asked)) == 1;
 }
 
 }  // namespace

@@ -59,7 +59,8 @@ TEMPLATE_TEST_CASE("errors: a reset ends read_exactly", "[conformance][errors]",
         std::array<std::byte, 16> buffer;
         link.peer.reset();
         auto received = co_await link.stream.read_exactly(buffer);
-        CHECK(reason_of(received) == errc::connection_reset);
+        CHECK(reason_of(received) ==
+              (support::resets ? errc::connection_reset : errc::end_of_stream));
     });
 }
 
@@ -116,8 +117,10 @@ TEMPLATE_TEST_CASE("errors: an address of nobody here is named", "[conformance][
         auto listener = coho::basic_tcp_listener<TestType>::bind({nobodys, 1234});
         CHECK(reason_of(listener) == errc::address_not_available);
         CHECK(message_of(listener).find("cannot listen on 192.0.2.1:1234: ") == 0);
+#ifndef _WIN32  // Wine takes any address for datagrams
         auto socket = coho::basic_udp_socket<TestType>::bind({nobodys, 1234});
         CHECK(reason_of(socket) == errc::address_not_available);
+#endif
         coho::connect_options from_nobody{.local = {nobodys, 0}};
         auto stream = co_await coho::connect<TestType>(endpoint::loopback(1), from_nobody);
         CHECK(reason_of(stream) == errc::address_not_available);

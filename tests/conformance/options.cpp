@@ -1,8 +1,6 @@
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
 
-#include <fcntl.h>
-
 using namespace std::chrono_literals;
 using coho::endpoint;
 using coho::errc;
@@ -12,14 +10,11 @@ using support::reason_of;
 namespace {
 
 int option_of(coho::handle socket, int level, int name) {
-    int value = -1;
+    int value = 0;
     socklen_t size = sizeof value;
-    support::checked(::getsockopt(coho::descriptor_of(socket), level, name, &value, &size));
+    support::checked(::getsockopt(support::descriptor_of(socket), level, name,
+                                  reinterpret_cast<char*>(&value), &size));
     return value;
-}
-
-bool is_close_on_exec(coho::handle socket) {
-    return support::checked(::fcntl(coho::descriptor_of(socket), F_GETFD)) & FD_CLOEXEC;
 }
 
 }  // namespace
@@ -40,24 +35,27 @@ TEMPLATE_TEST_CASE("options: what was set is what the system has and get tells",
         CHECK(stream.set(
             coho::keep_alive{.value = true, .idle = 61s, .interval = 11s, .probes = 7}));
         CHECK(stream.template get<coho::keep_alive>().value().value);
+#ifndef _WIN32  // which tells nothing of it
         CHECK(option_of(handle, IPPROTO_TCP, TCP_KEEPIDLE) == 61);
         CHECK(option_of(handle, IPPROTO_TCP, TCP_KEEPINTVL) == 11);
         CHECK(option_of(handle, IPPROTO_TCP, TCP_KEEPCNT) == 7);
+#endif
         CHECK(stream.set(coho::keep_alive{.value = false}));
         CHECK_FALSE(stream.template get<coho::keep_alive>().value().value);
 
+#ifndef _WIN32  // Wine does not know it
         CHECK(stream.set(coho::user_timeout{1234ms}));
         CHECK(stream.template get<coho::user_timeout>().value().value == 1234ms);
+#endif
 
         CHECK(stream.set(coho::linger{.value = true, .time = 3s}));
         CHECK(stream.template get<coho::linger>().value().value);
         CHECK(stream.template get<coho::linger>().value().time == 3s);
 
-        // Linux doubles them.
         CHECK(stream.set(coho::receive_buffer_size{10'000}));
-        CHECK(stream.template get<coho::receive_buffer_size>().value().bytes == 20'000);
+        CHECK(stream.template get<coho::receive_buffer_size>().value().bytes == support::buffer_factor * 10'000);
         CHECK(stream.set(coho::send_buffer_size{10'000}));
-        CHECK(stream.template get<coho::send_buffer_size>().value().bytes == 20'000);
+        CHECK(stream.template get<coho::send_buffer_size>().value().bytes == support::buffer_factor * 10'000);
 
         CHECK(stream.set(coho::hop_limit{7}));
         CHECK(stream.template get<coho::hop_limit>().value().value == 7);
@@ -84,9 +82,10 @@ TEMPLATE_TEST_CASE("options: of a datagram socket", "[conformance][options]",
         CHECK(socket.set(coho::broadcast{true}));
         CHECK(socket.template get<coho::broadcast>().value().value);
         CHECK(socket.set(coho::receive_buffer_size{10'000}));
-        CHECK(socket.template get<coho::receive_buffer_size>().value().bytes == 20'000);
+        CHECK(socket.template get<coho::receive_buffer_size>().value().bytes == support::buffer_factor * 10'000);
         // TCP's options are not for it.
-        CHECK(reason_of(socket.set(coho::no_delay{})) == errc::not_supported);
+        const auto refused = reason_of(socket.set(coho::no_delay{}));
+        CHECK((refused == errc::not_supported || refused == errc::invalid_argument));
         co_return;
     });
 }
@@ -98,8 +97,9 @@ TEMPLATE_TEST_CASE("options: linger of zero resets the connection at close",
         CHECK(link.stream.set(coho::linger{.value = true, .time = 0s}));
         co_await link.stream.close();
         char byte;
-        CHECK(::recv(link.peer.descriptor(), &byte, 1, 0) == -1);
-        CHECK(errno == ECONNRESET);
+        const auto received = ::recv(link.peer.descriptor(), &byte, 1, 0);
+        CHECK(received == (support::resets ? -1 : 0));
+        if (support::resets) CHECK(support::is_reset(support::last_number()));
     });
 }
 
@@ -118,9 +118,9 @@ TEMPLATE_TEST_CASE("H22: every socket is close-on-exec", "[conformance][options]
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
         auto socket = coho::basic_udp_socket<TestType>::bind(endpoint::loopback(0)).value();
         auto pair = co_await support::connect_pair<TestType>();
-        CHECK(is_close_on_exec(listener.native_handle()));
-        CHECK(is_close_on_exec(socket.native_handle()));
-        CHECK(is_close_on_exec(pair.client.native_handle()));
-        CHECK(is_close_on_exec(pair.server.native_handle()));
+        CHECK(!support::is_inherited(listener.native_handle()));
+        CHECK(!support::is_inherited(socket.native_handle()));
+        CHECK(!support::is_inherited(pair.client.native_handle()));
+        CHECK(!support::is_inherited(pair.server.native_handle()));
     });
 }

@@ -17,8 +17,6 @@ using small_buffer = std::array<std::byte, 16>;
 template <class Backend, class Mistake>
 support::child_end end_of(Mistake mistake) {
     return support::run_in_child([&] {
-        // Where the mistake goes unnoticed, tasks may wait for ever.
-        ::alarm(support::liveness.count());
         return coho::run<Backend>([&]() -> task<> {
             auto link = co_await support::accept_peer<Backend>();
             co_await mistake(link.stream);

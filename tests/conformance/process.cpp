@@ -179,8 +179,6 @@ TEMPLATE_TEST_CASE("H22: a child may make a scheduler of its own", "[conformance
 TEMPLATE_TEST_CASE("H23: a scheduler that is run by another thread than its own is told so",
                    "[conformance][process][H23]", COHO_TEST_KERNELS) {
     const auto end = support::run_in_child([] {
-        // Ends it where it would hang.
-        ::alarm(60);
         coho::scheduler<TestType> loop;
         std::thread([&] { loop.run(wait_in_vain<TestType>); }).join();
         return 0;

@@ -4,7 +4,9 @@
 #include <array>
 #include <vector>
 
+#ifndef _WIN32
 #include <sys/resource.h>
+#endif
 
 using namespace std::chrono_literals;
 using coho::endpoint;
@@ -15,11 +17,13 @@ namespace {
 
 /// The soft limit is often 1024, and these cases hold that many sockets.
 void allow_many_descriptors() {
+#ifndef _WIN32
     rlimit limit{};
     support::checked(::getrlimit(RLIMIT_NOFILE, &limit));
     if (limit.rlim_cur >= 4096) return;
     limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
     support::checked(::setrlimit(RLIMIT_NOFILE, &limit));
+#endif
 }
 
 template <class Backend>

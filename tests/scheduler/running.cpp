@@ -22,8 +22,7 @@ coho::task<> throwing() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("run gives the exit status that the task means", "[run]", coho::epoll,
-                   coho::io_uring, coho::native) {
+TEMPLATE_TEST_CASE("run gives the exit status that the task means", "[run]", COHO_TEST_KERNELS) {
     CHECK(coho::run<TestType>(nothing) == 0);
     CHECK(coho::run<TestType>(seven) == 7);
     CHECK(coho::run<TestType>(success) == 0);
@@ -41,13 +40,13 @@ TEST_CASE("a failure of the program is one line on standard error and status 1",
 }
 
 TEST_CASE("a scheduler runs one task after another, and within another's", "[run]") {
-    coho::scheduler<coho::epoll> world;
+    coho::scheduler<support::any_kernel> world;
     CHECK(world.run(seven) == 7);
     CHECK(world.run(nothing) == 0);
     CHECK(coho::event_loop::current() == nullptr);
     static constexpr auto outer = []() -> coho::task<int> {
         auto* const own = coho::event_loop::current();
-        const int inner = coho::run<coho::epoll>({.signals = {}}, seven);
+        const int inner = coho::run<support::any_kernel>({.signals = {}}, seven);
         co_return coho::event_loop::current() == own ? inner : 0;
     };
     CHECK(world.run(outer) == 7);
@@ -90,7 +89,7 @@ TEST_CASE("an exception of any type is a line and status 1", "[run]") {
 }
 
 TEMPLATE_TEST_CASE("what the task throws comes out of scheduler::run, which can run again",
-                   "[run]", coho::epoll, coho::io_uring, coho::native) {
+                   "[run]", COHO_TEST_KERNELS) {
     coho::scheduler<TestType> world;
     CHECK_THROWS_AS(world.run(throwing), std::runtime_error);
     CHECK(coho::event_loop::current() == nullptr);
@@ -108,7 +107,7 @@ TEST_CASE("stop that was asked before the run reaches the run", "[run][H10]") {
         co_await coho::yield();
         co_return co_await ask();
     };
-    coho::scheduler<coho::epoll> world;
+    coho::scheduler<support::any_kernel> world;
     world.request_stop();
     CHECK(world.run(after_a_turn) == 0);
 }

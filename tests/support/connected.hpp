@@ -1,29 +1,17 @@
 #pragma once
 
 #include "catch.hpp"
+#include "raw_socket.hpp"
 
 #include <coho.hpp>
 
-#include <cerrno>
-#include <chrono>
-#include <cstdlib>
-#include <filesystem>
-#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
-
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /// Connected sockets over loopback, and a run that checks that nothing is left behind.
 namespace support {
-
-/// Who waits longer than this waits for ever.
-inline constexpr std::chrono::seconds liveness{60};
 
 /// errc::none where there is a value.
 template <class T>
@@ -35,11 +23,6 @@ coho::errc reason_of(const coho::result<T>& outcome) noexcept {
 template <class T>
 std::string message_of(const coho::result<T>& outcome) {
     return outcome ? std::string() : outcome.error().message();
-}
-
-inline std::size_t open_descriptors() {
-    return static_cast<std::size_t>(
-        std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
 template <class Function>
@@ -60,137 +43,6 @@ void run_on(Function function) {
     }
     CHECK(open_descriptors() == descriptors);
 }
-
-/// What a call of the system returned; throws where it failed.
-template <class Number>
-Number checked(Number returned) {
-    if (returned < 0) throw std::system_error(errno, std::system_category());
-    return returned;
-}
-
-/// Calls the system again where it was interrupted, as it is by the work of an io_uring that ends.
-template <class Call>
-auto uninterrupted(Call call) {
-    for (;;) {
-        const auto returned = call();
-        if (returned >= 0 || errno != EINTR) return returned;
-    }
-}
-
-/// A blocking socket of the system, for the other side of what is tested.
-class raw_socket {
-public:
-    explicit raw_socket(int type, coho::address_family family = coho::address_family::ipv4)
-        : raw_socket(taken_over{
-              checked(::socket(family == coho::address_family::ipv6 ? AF_INET6 : AF_INET,
-                               type | SOCK_CLOEXEC, 0))}) {}
-    raw_socket(raw_socket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-    raw_socket& operator=(raw_socket other) noexcept {
-        std::swap(descriptor_, other.descriptor_);
-        return *this;
-    }
-    ~raw_socket() { close(); }
-
-    static raw_socket connected_to(const coho::endpoint& peer) {
-        raw_socket socket(SOCK_STREAM, peer.address().family());
-        socket.connect(peer);
-        return socket;
-    }
-    static raw_socket bound(int type, const coho::endpoint& where = coho::endpoint::loopback(0)) {
-        raw_socket socket(type, where.address().family());
-        const coho::socket_address address(where);
-        checked(::bind(socket.descriptor_, address.data(), address.size()));
-        return socket;
-    }
-    static raw_socket listening(int backlog = 100) {
-        auto socket = bound(SOCK_STREAM);
-        checked(::listen(socket.descriptor_, backlog));
-        return socket;
-    }
-
-    void connect(const coho::endpoint& peer) {
-        const coho::socket_address address(peer);
-        checked(uninterrupted([&] {
-            const int failed = ::connect(descriptor_, address.data(), address.size());
-            // The second try meets what the first has begun.
-            if (failed && errno == EALREADY) errno = EINTR;
-            return failed && errno == EISCONN ? 0 : failed;
-        }));
-    }
-    raw_socket accept() {
-        return raw_socket(taken_over{checked(uninterrupted([this] {
-                return ::accept4(descriptor_, nullptr, nullptr, SOCK_CLOEXEC);
-            }))});
-    }
-
-    void send(std::string_view bytes) {
-        while (!bytes.empty()) {
-            const auto sent = checked(uninterrupted([&] {
-                return ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-            }));
-            bytes.remove_prefix(static_cast<std::size_t>(sent));
-        }
-    }
-    /// Of a stream: so many bytes, or fewer where it ends before.
-    std::string receive(std::size_t count) {
-        std::string bytes(count, '\0');
-        std::size_t filled = 0;
-        while (filled < count) {
-            const auto received = checked(receive_some(bytes.data() + filled, count - filled));
-            if (received == 0) break;
-            filled += static_cast<std::size_t>(received);
-        }
-        bytes.resize(filled);
-        return bytes;
-    }
-    std::string receive_to_end() {
-        std::string bytes;
-        for (;;) {
-            const auto more = receive(1 << 16);
-            if (more.empty()) return bytes;
-            bytes += more;
-        }
-    }
-    /// Whether the stream is over, by an end or a reset; waits for either of them or a byte.
-    bool is_over() {
-        char byte;
-        const auto received = receive_some(&byte, 1);
-        return received == 0 || (received < 0 && errno == ECONNRESET);
-    }
-    void shutdown_send() { checked(::shutdown(descriptor_, SHUT_WR)); }
-    void set(int name, int value) {
-        checked(::setsockopt(descriptor_, SOL_SOCKET, name, &value, sizeof value));
-    }
-    void close() noexcept {
-        if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
-    }
-    /// The peer gets a reset instead of an end.
-    void reset() {
-        const linger at_once{1, 0};
-        checked(::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
-        close();
-    }
-
-    coho::endpoint local_endpoint() const {
-        return coho::posix_sockets::local_endpoint(static_cast<coho::handle>(descriptor_));
-    }
-    int descriptor() const noexcept { return descriptor_; }
-
-private:
-    struct taken_over {
-        int descriptor;
-    };
-    ssize_t receive_some(char* place, std::size_t most) {
-        return uninterrupted([&] { return ::recv(descriptor_, place, most, 0); });
-    }
-    explicit raw_socket(taken_over from) : descriptor_(from.descriptor) {
-        const timeval limit{liveness.count(), 0};
-        checked(::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
-        checked(::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
-    }
-
-    int descriptor_;
-};
 
 /// Two ends of one connection, both of coho.
 template <class Backend>
@@ -240,7 +92,7 @@ coho::task<std::string> receive_text(Stream& stream, std::size_t count) {
 /// Bytes that the system has received for a socket and nobody has read.
 inline int unread_bytes(coho::handle socket) {
     int count = 0;
-    checked(::ioctl(coho::descriptor_of(socket), FIONREAD, &count));
+    checked(count_unread(support::descriptor_of(socket), count));
     return count;
 }
 

@@ -8,6 +8,15 @@
 /// The kernels that the same tests run on: TEMPLATE_TEST_CASE("...", "[...]", COHO_TEST_KERNELS).
 namespace support {
 
+#ifdef _WIN32
+
+using any_kernel = coho::iocp;
+
+#else
+
+/// For what does not depend on the kernel.
+using any_kernel = coho::epoll;
+
 /// io_uring without one of its optional features, which COHO_TEST_WITHOUT names: the same program
 /// is run once for each, for to compile it for each would take long.
 struct io_uring : coho::io_uring {
@@ -36,6 +45,12 @@ struct unusable : coho::epoll {
 };
 using either_second = coho::either<unusable, coho::epoll>;
 
+#endif
+
 }  // namespace support
 
+#ifdef _WIN32
+#define COHO_TEST_KERNELS coho::iocp
+#else
 #define COHO_TEST_KERNELS support::io_uring, coho::epoll, coho::native
+#endif

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "catch.hpp"
+#include "kernels.hpp"
 
 #include <coho.hpp>
 
@@ -20,7 +21,7 @@ void run_on(Function&& function, Arguments&&... arguments) {
 /// For what does not depend on the kernel.
 template <class Function, class... Arguments>
 void run(Function&& function, Arguments&&... arguments) {
-    run_on<coho::epoll>(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+    run_on<any_kernel>(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace support

@@ -106,7 +106,7 @@ TEST_CASE("an exception passes through every task on its way", "[task]") {
 }
 
 TEST_CASE("what the first task throws comes out of the scheduler, which goes on", "[task]") {
-    coho::scheduler<coho::epoll> world;
+    coho::scheduler<support::any_kernel> world;
     CHECK_THROWS_AS(world.run([]() -> coho::task<> { co_await throwing(true); }),
                     std::runtime_error);
     CHECK(world.run(number, 3) == 3);
@@ -151,7 +151,8 @@ TEST_CASE("mistakes with tasks end the program with a sentence", "[task][death]"
         const int second = co_await once;
         CHECK(first == second);
     };
-    const auto awaited_twice = support::run_in_child([] { return coho::run<coho::epoll>(twice); });
+    const auto awaited_twice =
+        support::run_in_child([] { return coho::run<support::any_kernel>(twice); });
     CHECK(awaited_twice.signal == SIGABRT);
     CHECK(awaited_twice.says("awaited twice"));
 
@@ -169,7 +170,7 @@ TEST_CASE("mistakes with tasks end the program with a sentence", "[task][death]"
     };
     for (coho::task<> (*waiting)() : {+sleeper, +joiner}) {
         const auto destroyed = support::run_in_child(
-            [&] { return coho::run<coho::epoll>(destroyer, waiting()); });
+            [&] { return coho::run<support::any_kernel>(destroyer, waiting()); });
         CHECK(destroyed.signal == SIGABRT);
         CHECK(destroyed.says("destroyed between its start and its end"));
     }

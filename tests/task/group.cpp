@@ -325,7 +325,8 @@ TEST_CASE("a group that dies before its children ends the program", "[group][dea
         coho::task_group group;
         co_await group.spawn(counted_by_value, seen, 1h);
     };
-    const auto end = support::run_in_child([] { return coho::run<coho::epoll>(forgetful); });
+    const auto end =
+        support::run_in_child([] { return coho::run<support::any_kernel>(forgetful); });
     CHECK(end.signal == SIGABRT);
     CHECK(end.says("co_await its join()"));
 }

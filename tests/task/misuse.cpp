@@ -39,7 +39,7 @@ coho::task<> spawn_in(coho::task_group& group) { co_await group.spawn(some_turns
 coho::task<> lend_group() {
     coho::task_group group;
     co_await group.spawn(until_stop);
-    coho::run<coho::epoll>({.signals = {}}, spawn_in, group);
+    coho::run<support::any_kernel>({.signals = {}}, spawn_in, group);
     group.request_stop();
     co_await group.join();
 }
@@ -59,7 +59,7 @@ coho::task<> abandon(Awaitable waiting) {
 template <class Function, class... Arguments>
 support::child_end end_of(Function function, Arguments... arguments) {
     return support::run_in_child([&] {
-        return coho::run<coho::epoll>({.signals = {}}, function, std::move(arguments)...);
+        return coho::run<support::any_kernel>({.signals = {}}, function, std::move(arguments)...);
     });
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("a task may be made before there is a scheduler, and moved into one", 
         co_return co_await other;
     };
     auto early = number(7);
-    coho::scheduler<coho::epoll> world;
+    coho::scheduler<support::any_kernel> world;
     CHECK(world.run(await_given, std::move(early)) == 7);
     CHECK(world.frames().live() == 0);
 }

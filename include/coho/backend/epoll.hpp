@@ -123,7 +123,7 @@ public:
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
-        const int count = fetch(cancelled_.empty() ? until : deadline::min());
+        const int count = fetch(cancelled_.empty() ? until : long_ago);
         completed.take_all(cancelled_);
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
@@ -205,7 +205,7 @@ private:
     int fetch(deadline until) noexcept {
         const int most = static_cast<int>(events_.size());
         if (until == never) return ::epoll_wait(epoll_, events_.data(), most, -1);
-        const auto left = until == deadline::min()
+        const auto left = until == long_ago
                               ? duration::zero()
                               : until - std::chrono::steady_clock::now();
         if (left <= duration::zero()) return ::epoll_wait(epoll_, events_.data(), most, 0);

@@ -114,7 +114,7 @@ public:
         }
         while (acceptor.armed) {
             cancel_acceptor(acceptor);
-            enter(deadline::max());
+            enter(never);
             reap();
         }
         place.acceptor.reset();
@@ -125,7 +125,7 @@ public:
         submit_cancels();
         if (!wake_awaited_) await_wake();
         const bool may_sleep = completed_.empty() && io_uring_cq_ready(&ring_) == 0;
-        enter(may_sleep ? until : deadline::min());
+        enter(may_sleep ? until : long_ago);
         reap();
         completed.take_all(completed_);
     }
@@ -260,7 +260,7 @@ private:
     void enter(deadline until) noexcept {
         int entered = 0;
         const auto left =
-            until == never || until == deadline::min() ? duration::zero()
+            until == never || until == long_ago ? duration::zero()
                                                        : until - std::chrono::steady_clock::now();
         if (until == never) {
             entered = io_uring_submit_and_wait(&ring_, 1);

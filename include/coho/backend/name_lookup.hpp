@@ -1,12 +1,12 @@
 #pragma once
 
-#include "posix_sockets.hpp"
+#include "native.hpp"
+#include "socket_address.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <string>
-
-#include <netdb.h>
 
 namespace coho {
 
@@ -40,11 +40,17 @@ inline result<endpoint_list> look_up(const std::string& host, std::uint16_t port
     addrinfo* found = nullptr;
     const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
     if (failed == EAI_NONAME) return errc::name_not_found;
-#ifdef EAI_NODATA
-    if (failed == EAI_NODATA || failed == EAI_ADDRFAMILY) return errc::name_not_found;
-#endif
     if (failed == EAI_MEMORY) return errc::not_enough_memory;
-    if (failed == EAI_SYSTEM) return describe_posix(errno);
+    // What only some systems know.
+#ifdef EAI_ADDRFAMILY
+    if (failed == EAI_ADDRFAMILY) return errc::name_not_found;
+#endif
+#ifdef EAI_NODATA
+    if (failed == EAI_NODATA) return errc::name_not_found;
+#endif
+#ifdef EAI_SYSTEM
+    if (failed == EAI_SYSTEM) return native::describe(errno);
+#endif
     if (failed) return errc::name_lookup_failed;
     endpoint_list endpoints;
     for (const auto* each = found; each; each = each->ai_next) {

@@ -23,7 +23,7 @@ struct socket_readiness {
 };
 
 /// Nothing could be done without waiting.
-inline constexpr std::intptr_t would_block = std::numeric_limits<std::intptr_t>::min();
+inline constexpr std::intptr_t would_block = (std::numeric_limits<std::intptr_t>::min)();
 
 struct attempt_outcome {
     std::intptr_t value = would_block;

@@ -58,6 +58,19 @@ struct send {
 /// Pieces of memory that go out, or are filled, one after another.
 inline constexpr std::size_t most_pieces = 16;
 
+/// Calls take(data, size) for each piece that has bytes left once the first `skipped` are gone.
+template <class Bytes, class Take>
+void for_each_piece(const std::array<std::span<Bytes>, most_pieces>& pieces, std::size_t count,
+                    std::size_t skipped, Take&& take) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto cut = skipped < pieces[i].size() ? skipped : pieces[i].size();
+        skipped -= cut;
+        if (cut == pieces[i].size()) continue;
+        const auto rest = pieces[i].subspan(cut);
+        take(const_cast<std::byte*>(rest.data()), rest.size());
+    }
+}
+
 struct receive_vectored {
     handle socket = handle::none;
     std::array<std::span<std::byte>, most_pieces> pieces{};

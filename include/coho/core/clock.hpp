@@ -8,17 +8,21 @@ namespace coho {
 using duration = std::chrono::nanoseconds;
 using time_point = std::chrono::steady_clock::time_point;
 
-/// A point in time after which to give up; time_point::max() means never.
+/// A point in time after which to give up.
 using deadline = time_point;
-inline constexpr deadline never = time_point::max();
+// Names in parentheses, here and elsewhere, are safe from the macros of <windows.h>.
+inline constexpr deadline never = (time_point::max)();
+/// Has always passed.
+inline constexpr deadline long_ago = (time_point::min)();
 
 /// Any duration in nanoseconds; what does not fit becomes the largest or the smallest (about 292
 /// years).
 template <class Rep, class Period>
 constexpr duration saturate(std::chrono::duration<Rep, Period> span) noexcept {
+    constexpr auto longest = (duration::max)(), shortest = (duration::min)();
     const auto approximate = std::chrono::duration<long double, std::nano>(span).count();
-    if (!(approximate < static_cast<long double>(duration::max().count()))) return duration::max();
-    if (approximate <= static_cast<long double>(duration::min().count())) return duration::min();
+    if (!(approximate < static_cast<long double>(longest.count()))) return longest;
+    if (approximate <= static_cast<long double>(shortest.count())) return shortest;
     constexpr bool exact = std::ratio_divide<Period, std::nano>::den == 1 &&
                            !std::chrono::treat_as_floating_point_v<Rep>;
     if constexpr (exact) return std::chrono::duration_cast<duration>(span);

@@ -2,7 +2,6 @@
 
 #include "tcp_stream.hpp"
 
-#include "../backend/helper_thread.hpp"
 #include "../backend/name_lookup.hpp"
 
 #include <atomic>

@@ -12,11 +12,13 @@ namespace coho {
 /// An operation on a socket, so that close() can cancel it. Each direction has one at most.
 class socket_use {
 public:
-    explicit socket_use(void (*cancel)(socket_use&) noexcept) noexcept : cancel_(cancel) {}
-    void cancel() noexcept { cancel_(*this); }
+    using cancel_function = void(socket_use&, errc reason) noexcept;
+
+    explicit socket_use(cancel_function* cancel) noexcept : cancel_(cancel) {}
+    void cancel(errc reason) noexcept { cancel_(*this, reason); }
 
 private:
-    void (*cancel_)(socket_use&) noexcept;
+    cancel_function* cancel_;
 };
 
 enum class socket_role : unsigned char { stream, listener, datagram, foreign };
@@ -38,7 +40,7 @@ public:
         : scheduler_(&on), handle_(opened) {}
     basic_socket(basic_socket&& other) noexcept
         : scheduler_(other.scheduler_), handle_(std::exchange(other.handle_, handle::none)),
-          acceptor_(std::move(other.acceptor_)) {
+          receiving_ended_(other.receiving_ended_), acceptor_(std::move(other.acceptor_)) {
         other.check_unused();
     }
     basic_socket& operator=(basic_socket&& other) noexcept {
@@ -47,6 +49,7 @@ public:
         close_now();
         scheduler_ = other.scheduler_;
         handle_ = std::exchange(other.handle_, handle::none);
+        receiving_ended_ = other.receiving_ended_;
         acceptor_ = std::move(other.acceptor_);
         return *this;
     }
@@ -67,6 +70,19 @@ public:
         if (!is_open()) return errc::closed;
         if (const int failed = call(kernel())) return Backend::describe(failed);
         return {};
+    }
+
+    /// A read that waits ends as errc::end_of_stream, and so do those that follow.
+    void end_receiving() noexcept {
+        receiving_ended_ = true;
+        if (auto* use = uses_[static_cast<int>(direction::receive)]) {
+            use->cancel(errc::end_of_stream);
+        }
+    }
+    /// errc::none where an operation may begin.
+    errc refusal(direction side) const noexcept {
+        if (!is_open()) return errc::closed;
+        return side == direction::receive && receiving_ended_ ? errc::end_of_stream : errc::none;
     }
 
     void enter(direction side, socket_use& use) noexcept {
@@ -94,7 +110,7 @@ private:
     }
     void cancel_uses() noexcept {
         for (auto* use : uses_) {
-            if (use) use->cancel();
+            if (use) use->cancel(errc::cancelled);
         }
         if constexpr (role == socket_role::stream) kernel().disconnect(handle_);
     }
@@ -110,6 +126,7 @@ private:
     scheduler<Backend>* scheduler_ = nullptr;
     handle handle_ = handle::none;
     bool closing_ = false;
+    bool receiving_ended_ = false;
     std::array<socket_use*, 2> uses_{};
     resumption_queue closers_;
     [[no_unique_address]] acceptor_state acceptor_{};
@@ -159,29 +176,30 @@ public:
         : socket_use(&cancelled), socket_(unstarted.socket_), work_(std::move(unstarted.work_)) {}
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
-        if (!socket_->is_open()) return started::done;
+        refusal_ = socket_->refusal(side);
+        if (refusal_ != errc::none) return started::done;
         socket_->enter(side, *this);
-        entered_ = true;
         return work_.start(inherited, waiter);
     }
 
 protected:
     result<std::size_t> outcome() noexcept {
-        if (!entered_) return errc::closed;
+        if (refusal_ != errc::none) return refusal_;
         socket_->leave(side);
         return work_.finish();
     }
-    bool was_stopped() const noexcept { return work_.was_stopped(); }
+    /// errc::none where nobody asked it to stop.
+    errc stop_reason() const noexcept { return work_.stop_reason(); }
     int number() const noexcept { return work_.number(); }
     Request& request() noexcept { return work_.request(); }
 
 private:
-    static void cancelled(socket_use& use) noexcept {
-        static_cast<socket_operation&>(use).work_.cancel(errc::cancelled);
+    static void cancelled(socket_use& use, errc reason) noexcept {
+        static_cast<socket_operation&>(use).work_.cancel(reason);
     }
 
     basic_socket<Backend, role>* socket_;
-    bool entered_ = false;
+    errc refusal_ = errc::closed;
     performing<Backend, Request, state_kept> work_;
 };
 

@@ -7,9 +7,13 @@
 
 namespace coho {
 
-/// What a receive tells the caller: no bytes mean the end, or that the socket was closed here.
-inline result<std::size_t> received(result<std::size_t> outcome, bool stopped) noexcept {
-    if (outcome && *outcome == 0) return stopped ? errc::cancelled : errc::end_of_stream;
+/// What no bytes mean: the end, or that reading was stopped here.
+inline errc reason_of_end(errc stop_reason) noexcept {
+    return stop_reason == errc::none ? errc::end_of_stream : stop_reason;
+}
+/// What a receive tells the caller.
+inline result<std::size_t> received(result<std::size_t> outcome, errc stop_reason) noexcept {
+    if (outcome && *outcome == 0) return reason_of_end(stop_reason);
     return outcome;
 }
 
@@ -27,7 +31,7 @@ public:
     }
     result<std::size_t> finish() noexcept {
         if (this->request().buffer.empty()) return errc::invalid_argument;
-        return received(this->outcome(), this->was_stopped());
+        return received(this->outcome(), this->stop_reason());
     }
 };
 
@@ -47,7 +51,7 @@ public:
         auto outcome = this->outcome();
         if (!outcome) return std::move(outcome).error();
         if (*outcome == this->request().buffer.size()) return {};
-        return this->was_stopped() ? errc::cancelled : errc::end_of_stream;
+        return reason_of_end(this->stop_reason());
     }
 };
 
@@ -101,7 +105,7 @@ public:
     }
     result<std::size_t> finish() noexcept {
         if (has_no_room()) return errc::invalid_argument;
-        return received(this->outcome(), this->was_stopped());
+        return received(this->outcome(), this->stop_reason());
     }
 
 private:

@@ -39,7 +39,8 @@ public:
     };
     outcome_of_accept finish() noexcept {
         auto accepted = this->outcome();
-        const bool final = accepted || this->was_stopped() || accepted.error() == errc::closed;
+        const bool final = accepted || this->stop_reason() != errc::none ||
+                           accepted.error() == errc::closed;
         return {std::move(accepted),
                 final ? accept_advice::give_up : Backend::after_failed_accept(this->number())};
     }

@@ -81,8 +81,13 @@ public:
 
     /// Ends our side of the stream: the peer reads to its end, and may still write.
     result<void> shutdown_send() noexcept { return shut_down(direction::send); }
-    /// Nothing more will be read here.
-    result<void> shutdown_receive() noexcept { return shut_down(direction::receive); }
+    /// Nothing more will be read here: a read that waits ends as errc::end_of_stream, and so do
+    /// those that follow.
+    result<void> shutdown_receive() noexcept {
+        auto done = shut_down(direction::receive);
+        if (done) socket_.end_receiving();
+        return done;
+    }
 
     /// Ends both sides. What others still wait for on this stream ends as errc::cancelled, and the
     /// peer sees the end at once; completes when they have all ended and the handle is free.

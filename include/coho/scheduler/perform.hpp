@@ -67,14 +67,15 @@ public:
         scheduler_->kernel().template cancel<Request>(operation_, state_);
     }
 
-    bool was_stopped() const noexcept { return stopped_ != errc::none; }
+    /// errc::none where nobody asked it to stop.
+    errc stop_reason() const noexcept { return stopped_; }
 
     result<std::size_t> finish() noexcept {
         disconnect();
         in_flight_ = false;
         // What succeeded is a success, also where stop was asked meanwhile.
         if (operation_.outcome >= 0) return static_cast<std::size_t>(operation_.outcome);
-        if (was_stopped()) return stopped_;
+        if (stopped_ != errc::none) return stopped_;
         return Backend::describe(number());
     }
     /// The system's number of a failure.

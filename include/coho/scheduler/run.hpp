@@ -2,7 +2,6 @@
 
 #include "scheduler.hpp"
 
-#include "../backend/interrupt.hpp"
 #include "../backend/native.hpp"
 
 #include <array>

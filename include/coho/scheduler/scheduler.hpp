@@ -88,7 +88,7 @@ private:
     void wait() noexcept {
         operation_queue completed;
         if (has_ready()) {
-            kernel_.wait(deadline::min(), completed);
+            kernel_.wait(long_ago, completed);
         } else {
             spin(completed);
             // A wake that came while spinning is used up; what it came for must not wait.
@@ -101,7 +101,7 @@ private:
         if (spin_ <= duration::zero()) return;
         const auto tired = deadline_after(now(), spin_);
         const auto until = timers().next() < tired ? timers().next() : tired;
-        do kernel_.wait(deadline::min(), completed);
+        do kernel_.wait(long_ago, completed);
         while (completed.empty() && !has_posted() && now() < until);
     }
 

@@ -50,7 +50,7 @@ private:
         self.loop_->resume_later(self.place_);
     }
 
-    static constexpr deadline by_span = deadline::min();
+    static constexpr deadline by_span = long_ago;
 
     duration span_{};
     deadline until_ = by_span;

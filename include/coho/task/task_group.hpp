@@ -11,7 +11,7 @@ namespace coho {
 
 struct task_group_options {
     /// How many children may live at once; spawn waits for room.
-    std::size_t max_live = std::numeric_limits<std::size_t>::max();
+    std::size_t max_live = (std::numeric_limits<std::size_t>::max)();
     /// How long children may go on after stop was asked from above, before they are asked too.
     duration drain{};
 };

@@ -1,0 +1,305 @@
+#include "catch.hpp"
+#include "support/recorded_winsock.hpp"
+
+#include <coho/backend/concept.hpp>
+#include <coho/backend/iocp.hpp>
+
+#include <array>
+#include <vector>
+
+namespace {
+
+using coho::errc;
+using coho::started;
+using kernel = coho::basic_iocp<support::recorded_winsock>;
+namespace number = coho::windows_error;
+
+static_assert(coho::backend<kernel>);
+
+/// A request with all that it needs to be started, for once.
+template <class Request>
+struct trial {
+    Request asked;
+    coho::operation operation{};
+    kernel::state<Request> state{};
+
+    started start(kernel& on) { return on.start<Request>(operation, state, asked); }
+    void cancel(kernel& on) { on.cancel<Request>(operation, state); }
+    errc reason() const {
+        return coho::describe_winsock(static_cast<int>(-operation.outcome)).reason();
+    }
+};
+
+/// How many operations the port hands back now.
+int handed_back(kernel& by) {
+    coho::operation_queue completed;
+    by.wait(coho::long_ago, completed);
+    int count = 0;
+    for (; !completed.empty(); completed.pop()) ++count;
+    return count;
+}
+
+constexpr coho::handle own_socket{7};
+std::array<std::byte, 100> memory;
+
+}  // namespace
+
+TEST_CASE("H36: Windows' numbers mean the same as those of other systems", "[iocp][H36]") {
+    struct row {
+        int number;
+        errc reason;
+    };
+    for (const auto& [number, reason] : std::vector<row>{
+             {64, errc::connection_reset},     {10054, errc::connection_reset},
+             {10058, errc::connection_reset},  {1236, errc::connection_aborted},
+             {10053, errc::connection_aborted}, {1225, errc::connection_refused},
+             {1234, errc::connection_refused}, {10061, errc::connection_refused},
+             {121, errc::timed_out},           {10060, errc::timed_out},
+             {995, errc::cancelled},           {676, errc::cancelled},
+             {234, errc::message_too_large},   {10040, errc::message_too_large},
+             {10048, errc::address_in_use},    {10049, errc::address_not_available},
+             {10013, errc::permission_denied}, {10024, errc::too_many_descriptors},
+             {10055, errc::not_enough_memory}, {1231, errc::network_unreachable},
+             {10051, errc::network_unreachable}, {1232, errc::host_unreachable},
+             {10065, errc::host_unreachable},  {10057, errc::not_connected},
+             {10056, errc::already_connected}, {10042, errc::not_supported},
+             {10038, errc::closed},            {10022, errc::invalid_argument},
+             {31, errc::other},                {0, errc::none}}) {
+        CAPTURE(number);
+        CHECK(coho::describe_winsock(number).reason() == reason);
+        CHECK(coho::describe_winsock(number).number() == number);
+    }
+}
+
+TEST_CASE("H36: what befell one connection does not end a listener, want makes it pause",
+          "[iocp][H36][H26]") {
+    for (const int each : {64, 121, 1236, 10050, 10052, 10053, 10054, 10060}) {
+        CHECK(coho::winsock_accept_advice(each) == coho::accept_advice::go_on);
+    }
+    for (const int each : {8, 1450, 10024, 10055}) {
+        CHECK(coho::winsock_accept_advice(each) == coho::accept_advice::back_off);
+    }
+    for (const int each : {995, 10022, 10038}) {
+        CHECK(coho::winsock_accept_advice(each) == coho::accept_advice::give_up);
+    }
+}
+
+TEST_CASE("H35: connect binds a socket that is not bound, and no other", "[iocp][H35]") {
+    kernel unbound;
+    trial<coho::request::connect> first{{own_socket, coho::endpoint::loopback(80)}};
+    REQUIRE(first.start(unbound) == started::pending);
+    CHECK(unbound.asked ==
+          std::vector<std::string>{"start_up", "bind", "connect"});
+    CHECK(unbound.bound == coho::endpoint(coho::ip_address::any(coho::address_family::ipv4), 0));
+
+    kernel bound;
+    bound.bound = coho::endpoint::loopback(1234);
+    trial<coho::request::connect> second{{own_socket, coho::endpoint::loopback(80)}};
+    REQUIRE(second.start(bound) == started::pending);
+    CHECK(bound.count("bind") == 0);
+}
+
+TEST_CASE("H37: a connected socket is told so, and a failure of that is an aborted connection",
+          "[iocp][H37]") {
+    kernel by;
+    trial<coho::request::connect> first{{own_socket, coho::endpoint::loopback(80)}};
+    REQUIRE(first.start(by) == started::pending);
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(first.operation.outcome == 0);
+    CHECK(by.count("update_connected") == 1);
+
+    by.answers["update_connected"] = {{10057}};
+    trial<coho::request::connect> second{{own_socket, coho::endpoint::loopback(80)}};
+    REQUIRE(second.start(by) == started::pending);
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(second.reason() == errc::connection_aborted);
+
+    trial<coho::request::connect> refused{{own_socket, coho::endpoint::loopback(80)}};
+    REQUIRE(refused.start(by) == started::pending);
+    by.complete({number::connection_refused, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(refused.reason() == errc::connection_refused);
+    CHECK(by.count("update_connected") == 2);
+}
+
+TEST_CASE("H37: an accepted socket is told of its listener before it joins the port",
+          "[iocp][H37]") {
+    kernel by;
+    trial<coho::request::accept> waiting{{own_socket}};
+    REQUIRE(waiting.start(by) == started::pending);
+    by.asked.clear();
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(waiting.operation.outcome == 100);
+    CHECK(by.asked == std::vector<std::string>{"update_accepted", "associate, skipping"});
+
+    // A connection that broke meanwhile is closed, and the listener goes on.
+    by.answers["update_accepted"] = {{10057}};
+    REQUIRE(waiting.start(by) == started::pending);
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(waiting.reason() == errc::connection_aborted);
+    CHECK(by.count("close") == 1);
+    by.retire(waiting.state);
+}
+
+TEST_CASE("H38: what succeeds at once skips the port where all providers allow it, and only there",
+          "[iocp][H38]") {
+    const support::recorded_winsock::answer at_once{0, 5};
+    {
+        kernel by;
+        by.answers["receive"] = {at_once};
+        trial<coho::request::receive> reading{{own_socket, memory, false}};
+        CHECK(reading.start(by) == started::done);
+        CHECK(reading.operation.outcome == 5);
+        CHECK(handed_back(by) == 0);
+        CHECK(by.open(coho::address_family::ipv4, coho::socket_kind::stream) == 100);
+        CHECK(by.asked.back() == "associate, skipping");
+    }
+    support::recorded_winsock::skips = false;
+    {
+        kernel by;
+        by.answers["receive"] = {at_once};
+        trial<coho::request::receive> reading{{own_socket, memory, false}};
+        CHECK(reading.start(by) == started::pending);
+        by.complete(at_once);
+        CHECK(handed_back(by) == 1);
+        CHECK(reading.operation.outcome == 5);
+        CHECK(by.open(coho::address_family::ipv4, coho::socket_kind::stream) == 100);
+        CHECK(by.asked.back() == "associate");
+    }
+    support::recorded_winsock::skips = true;
+}
+
+TEST_CASE("H38: a socket that refuses to skip is refused, and closed", "[iocp][H38]") {
+    kernel by;
+    by.answers["associate, skipping"] = {{number::invalid_parameter}};
+    CHECK(by.open(coho::address_family::ipv4, coho::socket_kind::stream) ==
+          -number::invalid_parameter);
+    CHECK(by.count("close") == 1);
+}
+
+TEST_CASE("H39: a cancel asks once, and the operation stays the port's until it is handed back",
+          "[iocp][H39][H1]") {
+    kernel by;
+    trial<coho::request::receive> reading{{own_socket, memory, false}};
+    REQUIRE(reading.start(by) == started::pending);
+    reading.cancel(by);
+    CHECK(by.count("cancel") == 1);
+    CHECK(handed_back(by) == 0);
+    by.complete({number::operation_aborted, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(reading.reason() == errc::cancelled);
+}
+
+TEST_CASE("H2: bytes that came before the cancel are a success", "[iocp][H2]") {
+    kernel by;
+    trial<coho::request::receive> reading{{own_socket, memory, false}};
+    REQUIRE(reading.start(by) == started::pending);
+    reading.cancel(by);
+    by.complete({0, 42});
+    CHECK(handed_back(by) == 1);
+    CHECK(reading.operation.outcome == 42);
+}
+
+TEST_CASE("H17: a whole send goes on until all bytes have moved, at once or later",
+          "[iocp][H17]") {
+    kernel by;
+    by.answers["send"] = {{0, 10}, {number::io_pending}, {0, 20}};
+    trial<coho::request::send> sending{{own_socket, memory, true}};
+    REQUIRE(sending.start(by) == started::pending);
+    by.complete({0, 30});
+    CHECK(handed_back(by) == 0);
+    by.complete({0, 40});
+    CHECK(handed_back(by) == 1);
+    CHECK(sending.operation.outcome == 100);
+    CHECK(by.sizes_sent == std::vector<std::size_t>{100, 90, 60, 40});
+}
+
+TEST_CASE("H2: a whole send that is cancelled sends no more of it", "[iocp][H2]") {
+    kernel by;
+    trial<coho::request::send> sending{{own_socket, memory, true}};
+    REQUIRE(sending.start(by) == started::pending);
+    sending.cancel(by);
+    by.complete({0, 30});
+    CHECK(handed_back(by) == 1);
+    CHECK(sending.reason() == errc::cancelled);
+    CHECK(by.count("send") == 1);
+}
+
+TEST_CASE("H3: a connection accepted after the cancel is the next one's, or closed with the listener",
+          "[iocp][H3]") {
+    kernel by;
+    trial<coho::request::accept> waiting{{own_socket}};
+    REQUIRE(waiting.start(by) == started::pending);
+    waiting.cancel(by);
+    CHECK(handed_back(by) == 1);
+    CHECK(waiting.reason() == errc::cancelled);
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 0);
+    CHECK(waiting.start(by) == started::done);
+    CHECK(waiting.operation.outcome == 100);
+
+    REQUIRE(waiting.start(by) == started::pending);
+    waiting.cancel(by);
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(by.count("close") == 0);
+    by.retire(waiting.state);
+    CHECK(by.count("close") == 1);
+}
+
+TEST_CASE("H7: a listener is retired once the port has handed its accept back", "[iocp][H7]") {
+    kernel by;
+    trial<coho::request::accept> waiting{{own_socket}};
+    REQUIRE(waiting.start(by) == started::pending);
+    by.complete({number::operation_aborted, 0});
+    by.retire(waiting.state);
+    CHECK(by.count("cancel") == 1);
+    CHECK(handed_back(by) == 1);
+    CHECK(waiting.reason() == errc::cancelled);
+    // The socket that was to be the next connection.
+    CHECK(by.count("close") == 1);
+}
+
+TEST_CASE("H40: where accepting cannot begin, the listener hears of it and the next try begins anew",
+          "[iocp][H40]") {
+    kernel by;
+    by.answers["open"] = {{number::too_many_files}, {number::too_many_files}};
+    by.answers["accept"] = {{number::no_buffers}};
+    trial<coho::request::accept> waiting{{own_socket}};
+    for (const auto reason :
+         {errc::too_many_descriptors, errc::too_many_descriptors, errc::not_enough_memory}) {
+        CHECK(waiting.start(by) == started::done);
+        CHECK(waiting.reason() == reason);
+        CHECK(coho::winsock_accept_advice(static_cast<int>(-waiting.operation.outcome)) ==
+              coho::accept_advice::back_off);
+    }
+    // The socket made for the one that could not begin is not kept.
+    CHECK(by.count("close") == 1);
+    REQUIRE(waiting.start(by) == started::pending);
+    by.complete({0, 0});
+    CHECK(handed_back(by) == 1);
+    CHECK(waiting.operation.outcome > 0);
+    by.retire(waiting.state);
+}
+
+TEST_CASE("a datagram that was cut is received, and says so", "[iocp]") {
+    for (const int cut : {number::message_size, number::more_data}) {
+        kernel by;
+        trial<coho::request::receive_from> receiving{{own_socket, memory, {}, false}};
+        REQUIRE(receiving.start(by) == started::pending);
+        by.complete({cut, 0});
+        CHECK(handed_back(by) == 1);
+        CHECK(receiving.operation.outcome == 100);
+        CHECK(receiving.asked.truncated);
+    }
+}
+
+TEST_CASE("a wake is an entry without an operation", "[iocp]") {
+    kernel by;
+    by.wake();
+    CHECK(handed_back(by) == 0);
+}

@@ -1,0 +1,139 @@
+#pragma once
+
+#include "system.hpp"
+
+#include <coho.hpp>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace support {
+
+/// Who waits longer than this waits for ever.
+inline constexpr std::chrono::seconds liveness{60};
+
+/// A blocking socket of the system, for the other side of what is tested.
+class raw_socket {
+public:
+    explicit raw_socket(int type, coho::address_family family = coho::address_family::ipv4)
+        : raw_socket(taken_over{
+              checked(::socket(family == coho::address_family::ipv6 ? AF_INET6 : AF_INET,
+                               type | close_on_exec, 0))}) {}
+    raw_socket(raw_socket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, none)) {}
+    raw_socket& operator=(raw_socket other) noexcept {
+        std::swap(descriptor_, other.descriptor_);
+        return *this;
+    }
+    ~raw_socket() { close(); }
+
+    static raw_socket connected_to(const coho::endpoint& peer) {
+        raw_socket socket(SOCK_STREAM, peer.address().family());
+        socket.connect(peer);
+        return socket;
+    }
+    static raw_socket bound(int type, const coho::endpoint& where = coho::endpoint::loopback(0)) {
+        raw_socket socket(type, where.address().family());
+        const coho::socket_address address(where);
+        checked(::bind(socket.descriptor_, address.data(), address.size()));
+        return socket;
+    }
+    static raw_socket listening(int backlog = 100) {
+        auto socket = bound(SOCK_STREAM);
+        checked(::listen(socket.descriptor_, backlog));
+        return socket;
+    }
+
+    void connect(const coho::endpoint& peer) {
+        const coho::socket_address address(peer);
+        checked(uninterrupted([&] {
+            const int failed = ::connect(descriptor_, address.data(), address.size());
+            // The second try meets what the first has begun.
+            if (failed && errno == EALREADY) errno = EINTR;
+            return failed && errno == EISCONN ? 0 : failed;
+        }));
+    }
+    raw_socket accept() {
+        return raw_socket(
+            taken_over{checked(uninterrupted([this] { return accept_on(descriptor_); }))});
+    }
+
+    void send(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const auto sent = checked(uninterrupted([&] {
+                return ::send(descriptor_, bytes.data(), static_cast<int>(bytes.size()),
+                              no_signal);
+            }));
+            bytes.remove_prefix(static_cast<std::size_t>(sent));
+        }
+    }
+    /// Of a stream: so many bytes, or fewer where it ends before.
+    std::string receive(std::size_t count) {
+        std::string bytes(count, '\0');
+        std::size_t filled = 0;
+        while (filled < count) {
+            const auto received = checked(receive_some(bytes.data() + filled, count - filled));
+            if (received == 0) break;
+            filled += static_cast<std::size_t>(received);
+        }
+        bytes.resize(filled);
+        return bytes;
+    }
+    std::string receive_to_end() {
+        std::string bytes;
+        for (;;) {
+            const auto more = receive(1 << 16);
+            if (more.empty()) return bytes;
+            bytes += more;
+        }
+    }
+    /// Whether the stream is over, by an end or a reset; waits for either of them or a byte.
+    bool is_over() {
+        char byte;
+        const auto received = receive_some(&byte, 1);
+        return received == 0 || (received < 0 && is_reset(last_number()));
+    }
+    void shutdown_send() { checked(::shutdown(descriptor_, send_side)); }
+    void set(int name, int value) {
+        put(name, value);
+    }
+    void close() noexcept {
+        if (descriptor_ != none) close_socket(std::exchange(descriptor_, none));
+    }
+    /// The peer gets a reset instead of an end.
+    void reset() {
+        put(SO_LINGER, linger{1, 0});
+        close();
+    }
+
+    coho::endpoint local_endpoint() const {
+        return socket_calls::local_endpoint(static_cast<coho::handle>(descriptor_));
+    }
+    support::descriptor descriptor() const noexcept { return descriptor_; }
+
+private:
+    struct taken_over {
+        support::descriptor descriptor;
+    };
+    static constexpr auto none = static_cast<support::descriptor>(-1);
+
+    std::intptr_t receive_some(char* place, std::size_t most) {
+        return uninterrupted([&]() -> std::intptr_t {
+            return ::recv(descriptor_, place, static_cast<int>(most), 0);
+        });
+    }
+    template <class Value>
+    void put(int name, const Value& value) {
+        checked(::setsockopt(descriptor_, SOL_SOCKET, name, reinterpret_cast<const char*>(&value),
+                             sizeof value));
+    }
+    explicit raw_socket(taken_over from) : descriptor_(from.descriptor) {
+        put(SO_RCVTIMEO, time_limit_of(liveness));
+        put(SO_SNDTIMEO, time_limit_of(liveness));
+    }
+
+    support::descriptor descriptor_;
+};
+
+}  // namespace support
