@@ -3,8 +3,8 @@
 #include "interrupt.hpp"
 
 #include <cerrno>
-#include <mutex>
 
+#include <pthread.h>
 #include <signal.h>
 
 namespace coho {
@@ -20,7 +20,7 @@ public:
         : signals_(interrupt_targets::bits_of(signals)) {
         if (!signals_) return;
         target.signals = signals_;
-        const std::lock_guard alone(changing);
+        const lock alone;
         place_ = &interrupt_targets::enter(target);
         for_each_signal([](int number, handled_signal& its) {
             if (its.targets++ == 0) handle(number, its);
@@ -30,7 +30,7 @@ public:
     interrupt_handlers& operator=(const interrupt_handlers&) = delete;
     ~interrupt_handlers() {
         if (!signals_) return;
-        const std::lock_guard alone(changing);
+        const lock alone;
         for_each_signal([](int number, handled_signal& its) {
             if (--its.targets == 0) ::sigaction(number, &its.before, nullptr);
         });
@@ -38,6 +38,13 @@ public:
     }
 
 private:
+    /// The header <mutex> would cost whoever includes coho a tenth more time.
+    struct lock {
+        lock() noexcept { ::pthread_mutex_lock(&changing); }
+        lock(const lock&) = delete;
+        lock& operator=(const lock&) = delete;
+        ~lock() { ::pthread_mutex_unlock(&changing); }
+    };
     struct handled_signal {
         int targets;
         struct sigaction before;
@@ -71,7 +78,7 @@ private:
     }
 
     // Not the handler's: what those who come and go on different threads share.
-    static inline std::mutex changing;
+    static inline ::pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
     static inline std::array<handled_signal, interrupt_targets::most_signals> handled_signals{};
 
     std::uint64_t signals_;
