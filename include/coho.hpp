@@ -31,6 +31,7 @@
 #include "coho/backend/native.hpp"
 #include "coho/backend/options.hpp"
 #include "coho/backend/request.hpp"
+#include "coho/backend/simulated.hpp"
 
 #include "coho/scheduler/perform.hpp"
 #include "coho/scheduler/run.hpp"

@@ -45,6 +45,12 @@ public:
         else ::operator delete(block);
     }
 
+    /// For tests: each time before the heap is asked for a block, asks whether that shall fail.
+    void refuse_when(bool (*refuses)(void* with) noexcept, void* with) noexcept {
+        refuses_ = refuses;
+        refuses_with_ = with;
+    }
+
     /// Frames alive now.
     std::size_t live() const noexcept { return live_; }
     /// Bytes kept for reuse now.
@@ -89,6 +95,7 @@ private:
             lists_[wanted.index] = lists_[wanted.index]->next;
             kept_bytes_ -= wanted.size;
         } else {
+            if (refuses_ && refuses_(refuses_with_)) throw std::bad_alloc();
             block = ::operator new(wanted.size);
         }
         ++live_;
@@ -107,6 +114,8 @@ private:
     std::array<free_block*, kinds> lists_{};
     std::size_t kept_bytes_ = 0;
     std::size_t live_ = 0;
+    bool (*refuses_)(void*) noexcept = nullptr;
+    void* refuses_with_ = nullptr;
 };
 
 }  // namespace coho

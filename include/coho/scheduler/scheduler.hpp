@@ -6,6 +6,7 @@
 #include "../core/result.hpp"
 #include "../task/task.hpp"
 
+#include <cstdint>
 #include <cstdio>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,7 @@ public:
     explicit scheduler(const options& wanted = {})
         : event_loop(&wake_kernel, &kind), kernel_(wanted) {
         use_clock(kernel_.virtual_clock());
+        if constexpr (requires { kernel_.belong_to(*this); }) kernel_.belong_to(*this);
     }
     ~scheduler() { await_posting(); }
 
@@ -58,6 +60,13 @@ public:
     std::string_view backend_name() const noexcept { return kernel_.name(); }
     /// Why it is this one, in words.
     std::string_view backend_reason() const noexcept { return kernel_.reason(); }
+
+    /// Equal where two runs were the same, bit for bit; of simulated kernels alone.
+    std::uint64_t trace_hash() const noexcept
+        requires requires(const Backend& kernel) { kernel.trace_hash(); }
+    {
+        return kernel_.trace_hash();
+    }
 
 private:
     static void wake_kernel(event_loop& loop) noexcept {
