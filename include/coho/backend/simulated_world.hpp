@@ -57,10 +57,10 @@ enum class simulated_happening : std::uint8_t {
 constexpr const char* name_of(simulated_happening what) noexcept {
     constexpr std::array names{
         "segment arrives", "end arrives", "reset arrives", "connection request arrives",
-        "is connected", "is refused", "window opens", "sends again", "keep-alive", "datagram arrives",
-        "mishap", "network is cut", "network is mended", "completes late", "cancel takes effect",
-        "opens", "closes", "starts", "finishes", "is handed back", "is cancelled", "turn",
-        "stop is asked", "standstill", "host crashes", "host restarts"};
+        "is connected", "is refused", "window opens", "sends again", "keep-alive",
+        "datagram arrives", "mishap", "network is cut", "network is mended", "completes late",
+        "cancel takes effect", "opens", "closes", "starts", "finishes", "is handed back",
+        "is cancelled", "turn", "stop is asked", "standstill", "host crashes", "host restarts"};
     return names[static_cast<std::size_t>(what)];
 }
 
