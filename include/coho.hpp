@@ -36,6 +36,7 @@
 #include "coho/scheduler/perform.hpp"
 #include "coho/scheduler/run.hpp"
 #include "coho/scheduler/scheduler.hpp"
+#include "coho/scheduler/simulate.hpp"
 
 #include "coho/net/bytes.hpp"
 #include "coho/net/foreign_handle.hpp"

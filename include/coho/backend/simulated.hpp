@@ -29,6 +29,7 @@ public:
     explicit simulated(const options& wanted = {}) : simulated_calls(wanted) {
         if (faults_.drawn().contains(fault::stop_request)) {
             stop_at_turn_ = 1 + (random_.below(4096) >> random_.below(12));
+            schedule(happening::stop_asked, beginning + random_.up_to(std::chrono::minutes(1)));
         }
         reason_ = "seed " + std::to_string(wanted.seed) + " has drawn ";
         const auto begin = reason_.size();
@@ -116,10 +117,7 @@ public:
         note(happening::turn, ++turns_, 0);
         check(options_.most_turns == 0 || turns_ <= options_.most_turns,
               "a simulated world has come to no end within its limit of turns");
-        if (turns_ == stop_at_turn_) {
-            faults_.count(fault::stop_request);
-            ask_to_stop();
-        }
+        if (turns_ == stop_at_turn_) ask_to_stop();
         // What a program does takes time too, so that one which waits by asking for the time ends.
         pass_to(now_ + std::chrono::microseconds(1));
         if (faults_.has(fault::clock_jump) && random_.one_in(64) &&
@@ -336,6 +334,8 @@ private:
             hand_back(done, done.waiter->outcome);
         } else if (event.what == happening::cut || event.what == happening::mend) {
             change_weather(event.what);
+        } else if (event.what == happening::stop_asked) {
+            ask_to_stop();
         } else if (socket && event.what == happening::late_cancel) {
             for (auto* each : socket->waiting) {
                 if (each && each->serial == event.amount) take_cancelled(*socket, *each);
@@ -345,14 +345,18 @@ private:
         }
     }
     void ask_to_stop() noexcept {
+        if (std::exchange(stop_asked_, true)) return;
         note(happening::stop_asked, turns_, 0);
+        faults_.count(fault::stop_request);
         if (loop_) loop_->request_stop();
     }
     void stand_still() noexcept {
         note(happening::standstill, ++standstills_, 0);
-        check(standstills_ == 1, "a simulated world stands still: every task waits, nothing more "
-                                 "can happen, and the request to stop has changed nothing");
-        ask_to_stop();
+        check(standstills_ == 1,
+              "a simulated world stands still: every task waits, nothing more can happen, and the "
+              "request to stop has changed nothing");
+        if (loop_) loop_->request_stop();
+        stop_asked_ = true;
     }
 
     void hand_over(operation_queue& completed) noexcept {
@@ -379,6 +383,7 @@ private:
     std::uint64_t turns_ = 0;
     std::uint64_t stop_at_turn_ = 0;
     int standstills_ = 0;
+    bool stop_asked_ = false;
 };
 
 static_assert(backend<simulated>);
