@@ -79,7 +79,7 @@ inline task<> ask_until_answered(world* here, std::uint64_t from, endpoint to) {
 inline task<> request_world(world* here, company* programs) {
     const endpoint where(host(1), 80);
     const auto clients = 1 + here->random.below(10);
-    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, where, &answer);
+    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, here, where, &answer);
     for (std::uint64_t i = 0; i < clients; ++i) {
         co_await programs->clients.spawn(ask_until_answered, here, i % 4, where);
     }
@@ -107,7 +107,7 @@ inline task<> disaster_world(world* here, company* programs) {
     const auto clients = 1 + here->random.below(8);
     network().link(host(1), host(9), {.latency = 20ms, .jitter = 5ms, .loss = 0.02});
     network().link(host(2), host(9), {.latency = 1ms, .bytes_per_second = 10'000});
-    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, where, &answer);
+    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, here, where, &answer);
     co_await programs->clients.spawn(disturb, here, where.address());
     for (std::uint64_t i = 0; i < clients; ++i) {
         co_await programs->clients.spawn(ask_until_answered, here, i % 4, where);

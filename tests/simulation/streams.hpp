@@ -43,7 +43,7 @@ inline task<> talk_to_echo(world* here, std::uint64_t number, std::uint64_t from
 inline task<> echo_world(world* here, company* programs) {
     const endpoint where(host(here->random.below(2)), 7);
     const auto clients = 1 + here->random.below(12);
-    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, where, &echo);
+    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, here, where, &echo);
     for (std::uint64_t i = 0; i < clients; ++i) {
         co_await programs->clients.spawn(talk_to_echo, here, i + 1, i % 3, where);
         if (here->random.one_in(2)) co_await coho::sleep(here->random.up_to(1s));
@@ -111,8 +111,8 @@ inline task<> talk_through_proxy(world* here, std::uint64_t number, endpoint to)
 inline task<> proxy_world(world* here, company* programs) {
     const endpoint server(host(1), 7), proxy(host(2), 80);
     const auto clients = 1 + here->random.below(8);
-    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, server, &echo);
-    co_await programs->servers.spawn(serve_on<forward_to>, proxy, forward_to{server});
+    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, here, server, &echo);
+    co_await programs->servers.spawn(serve_on<forward_to>, here, proxy, forward_to{server});
     for (std::uint64_t i = 0; i < clients; ++i) {
         co_await programs->clients.spawn(talk_through_proxy, here, i + 1, proxy);
     }

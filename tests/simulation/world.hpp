@@ -28,6 +28,8 @@ enum promise : int {
     no_timer_is_early = 15,
     a_stop_is_told_as_one = 16,
     memory_where_none_is_denied = 17,
+    a_listener_survives = 18,
+    a_close_ends_what_waits = 19,
 };
 
 /// Longer than any timeout of a program, and any patience of TCP.
@@ -82,14 +84,19 @@ inline bool matches(std::span<const std::byte> bytes, std::uint64_t number,
 /// Serves until stop is asked, each connection by a task of its own; what lack of descriptors or
 /// memory ends begins again.
 template <class Serve>
-task<> serve_once(endpoint where, Serve serve) {
+task<> serve_once(world* here, endpoint where, Serve serve) {
     coho::task_group connections({.max_live = 16, .drain = 2s});
     // No co_await may stand in a handler, and children must be joined.
     try {
         auto bound_there = listener::bind(where);
         while (bound_there) {
             auto accepted = co_await bound_there->accept();
-            if (!accepted) break;
+            if (!accepted) {
+                // errc::other is a host that has crashed.
+                const auto why = accepted.error().reason();
+                if (why != errc::cancelled && why != errc::other) here->broke(a_listener_survives);
+                break;
+            }
             co_await connections.spawn(serve, std::move(*accepted));
         }
     } catch (const std::bad_alloc&) {
@@ -97,10 +104,10 @@ task<> serve_once(endpoint where, Serve serve) {
     co_await connections.join();
 }
 template <class Serve>
-task<> serve_on(endpoint where, Serve serve) {
+task<> serve_on(world* here, endpoint where, Serve serve) {
     coho::task_group attempts;
     do {
-        co_await attempts.spawn(serve_once<Serve>, where, serve);
+        co_await attempts.spawn(serve_once<Serve>, here, where, serve);
         co_await attempts.join();
     } while (co_await coho::sleep(50ms));
 }
