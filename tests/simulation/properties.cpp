@@ -44,6 +44,10 @@ coho::task<int> any_world() {
     const auto begin = coho::now();
     (void)co_await coho::timeout(worlds::bound, run_programs(&here));
     if (coho::now() - begin >= worlds::bound) here.broke(worlds::an_end_within_bounds);
+    const auto asked = worlds::network().stop_asked_at();
+    if (asked != coho::never && coho::now() - asked >= worlds::longest_drain) {
+        here.broke(worlds::a_stop_is_heard_at_once);
+    }
     co_return here.broken;
 }
 

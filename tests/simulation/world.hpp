@@ -30,10 +30,13 @@ enum promise : int {
     memory_where_none_is_denied = 17,
     a_listener_survives = 18,
     a_close_ends_what_waits = 19,
+    a_stop_is_heard_at_once = 20,
 };
 
 /// Longer than any timeout of a program, and any patience of TCP.
 inline constexpr auto bound = 2h;
+/// More than all drains of a world, and the jumps of its clock meanwhile.
+inline constexpr auto longest_drain = 5min;
 /// Until when a client tries again: well after the last fault.
 inline constexpr auto patience = 30min;
 

@@ -28,8 +28,9 @@ public:
 
     explicit simulated(const options& wanted = {}) : simulated_calls(wanted) {
         if (faults_.drawn().contains(fault::stop_request)) {
-            stop_at_turn_ = 1 + (random_.below(4096) >> random_.below(12));
-            schedule(happening::stop_asked, beginning + random_.up_to(std::chrono::minutes(1)));
+            // At some step, or while the world sleeps.
+            if (random_.one_in(2)) stop_at_turn_ = 1 + (random_.below(4096) >> random_.below(12));
+            schedule(happening::stop_asked, beginning + std::chrono::seconds(random_.below(120)));
         }
         reason_ = "seed " + std::to_string(wanted.seed) + " has drawn ";
         const auto begin = reason_.size();
@@ -58,6 +59,8 @@ public:
     }
     /// How often nothing more could happen while every task waited.
     int standstills() const noexcept { return standstills_; }
+    /// When it asked the root task to stop; `never` where it has not.
+    deadline stop_asked_at() const noexcept { return stop_asked_at_; }
     /// Turns of the loop so far.
     std::uint64_t turns() const noexcept { return turns_; }
 
@@ -345,7 +348,8 @@ private:
         }
     }
     void ask_to_stop() noexcept {
-        if (std::exchange(stop_asked_, true)) return;
+        if (stop_asked_at_ != never) return;
+        stop_asked_at_ = now_;
         note(happening::stop_asked, turns_, 0);
         faults_.count(fault::stop_request);
         if (loop_) loop_->request_stop();
@@ -356,7 +360,6 @@ private:
               "a simulated world stands still: every task waits, nothing more can happen, and the "
               "request to stop has changed nothing");
         if (loop_) loop_->request_stop();
-        stop_asked_ = true;
     }
 
     void hand_over(operation_queue& completed) noexcept {
@@ -383,7 +386,7 @@ private:
     std::uint64_t turns_ = 0;
     std::uint64_t stop_at_turn_ = 0;
     int standstills_ = 0;
-    bool stop_asked_ = false;
+    deadline stop_asked_at_ = never;
 };
 
 static_assert(backend<simulated>);
