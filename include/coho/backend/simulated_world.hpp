@@ -146,10 +146,10 @@ protected:
         const auto when = static_cast<std::uint64_t>(age().count());
         trace_ = scatter(trace_ ^ (static_cast<std::uint64_t>(what) << 56) ^ who) + value;
         trace_ = scatter(trace_ ^ when);
-        if (!options_.log) return;
-        std::fprintf(options_.log, "%14.6f ms  %6llu  %-26s %llu\n",
+        if (!options_.log || what == simulated_happening::turn) return;
+        std::fprintf(options_.log, "%14.6f ms  %6llu  %-26s %lld\n",
                      static_cast<double>(when) / 1e6, static_cast<unsigned long long>(who),
-                     name_of(what), static_cast<unsigned long long>(value));
+                     name_of(what), static_cast<long long>(value));
     }
     void schedule(simulated_happening what, time_point when, socket_reference of = {},
                   std::uint64_t amount = 0, void* subject = nullptr) noexcept {

@@ -45,7 +45,8 @@ public:
         else ::operator delete(block);
     }
 
-    /// For tests: each time before the heap is asked for a block, asks whether that shall fail.
+    /// For tests: asks each time whether there shall be no memory. Recycled blocks count too, for
+    /// what can be recycled differs with the compiler.
     void refuse_when(bool (*refuses)(void* with) noexcept, void* with) noexcept {
         refuses_ = refuses;
         refuses_with_ = with;
@@ -89,13 +90,13 @@ private:
     }
 
     void* take(kind_of_block wanted) {
+        if (refuses_ && refuses_(refuses_with_)) throw std::bad_alloc();
         void* block;
         if (wanted.index < kinds && lists_[wanted.index]) {
             block = lists_[wanted.index];
             lists_[wanted.index] = lists_[wanted.index]->next;
             kept_bytes_ -= wanted.size;
         } else {
-            if (refuses_ && refuses_(refuses_with_)) throw std::bad_alloc();
             block = ::operator new(wanted.size);
         }
         ++live_;
