@@ -1,6 +1,11 @@
 #pragma once
 
-#include "simulated_world.hpp"
+#include "endpoint.hpp"
+#include "simulated_options.hpp"
+
+#include "../core/check.hpp"
+#include "../core/clock.hpp"
+#include "../core/growing_array.hpp"
 
 namespace coho {
 

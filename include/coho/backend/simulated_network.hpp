@@ -1,6 +1,7 @@
 #pragma once
 
 #include "simulated_hosts.hpp"
+#include "simulated_world.hpp"
 
 #include <cerrno>
 #include <limits>

@@ -3,12 +3,14 @@
 #include "options.hpp"
 #include "request.hpp"
 
+#include "../core/clock.hpp"
 #include "../core/growing_array.hpp"
 
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace coho {
 
