@@ -50,19 +50,6 @@ task<> read_message(coho::basic_tcp_stream<Backend>& stream, std::string& messag
     *end = reason_of(ended);
 }
 
-/// A datagram that goes round and round, so that its socket is always ready.
-template <class Backend>
-task<> go_round(const int& served, int wanted, int most_rounds) {
-    auto socket = coho::basic_udp_socket<Backend>::bind(endpoint::loopback(0)).value();
-    const auto itself = socket.local_endpoint();
-    std::array<std::byte, 16> buffer{};
-    for (int rounds = 0; served < wanted && rounds < most_rounds; ++rounds) {
-        auto sent = co_await socket.send_to(buffer, itself);
-        auto received = co_await socket.receive_from(buffer);
-        if (!sent || !received) break;
-    }
-}
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("H13: a listener whose owner has enough leaves the others in the backlog",
@@ -79,7 +66,7 @@ TEMPLATE_TEST_CASE("H13: a listener whose owner has enough leaves the others in 
         // The limit of the system helps little: a kernel may look at it when it begins to accept.
         const auto check_accepted = [&] {
             const auto accepted = support::open_descriptors() - before - (peers.size() - gone);
-            REQUIRE(accepted <= most + unasked);
+            CHECK(accepted <= most + unasked);
         };
         coho::task_group group;
         co_await group.spawn(accept_and_echo<TestType>, std::ref(listener), most);
@@ -92,7 +79,7 @@ TEMPLATE_TEST_CASE("H13: a listener whose owner has enough leaves the others in 
         for (auto& each : peers) {
             each.send("x");
             co_await support::let_turns_pass();
-            REQUIRE(each.receive(1) == "x");
+            CHECK(each.receive(1) == "x");
             each.close();
             ++gone;
             if (gone % 10 == 0) check_accepted();
@@ -180,7 +167,7 @@ TEMPLATE_TEST_CASE("H29: a server waits for a client that does not read, and los
         CHECK(end == errc::timed_out);
         CHECK(taken < offered);
         std::size_t back = 0;
-        while (back < taken) {
+        while (end == errc::timed_out && back < taken) {
             const auto wanted = taken - back < 100'000 ? taken - back : 100'000;
             const auto text = co_await support::receive_text(link.client, wanted);
             REQUIRE(text == support::counting_bytes(wanted, back));
@@ -196,7 +183,7 @@ TEMPLATE_TEST_CASE("H30: whoever never rests delays the others by a bounded numb
     support::run_on<TestType>([]() -> task<> {
         constexpr int pingers = 100, rounds = 5;
         // Ten turns of the loop, each of 2,048 operations at most.
-        constexpr int most_messages = 10 * 2048;
+        constexpr int most_messages = 10 * 1024;
         std::vector<support::raw_socket> peers;
         coho::task_group group;
         int served = 0;
@@ -205,10 +192,23 @@ TEMPLATE_TEST_CASE("H30: whoever never rests delays the others by a bounded numb
             peers.push_back(std::move(link.peer));
             co_await group.spawn(echo<TestType>, std::move(link.stream), &served);
         }
-        for (int round = 1; round <= rounds; ++round) {
+        // Datagrams that go round and round: so many that their socket always has one to read.
+        auto socket = coho::basic_udp_socket<TestType>::bind(endpoint::loopback(0)).value();
+        std::array<std::byte, 16> buffer{};
+        for (int i = 0; i < 4; ++i) {
+            auto sent = co_await socket.send_to(buffer, socket.local_endpoint());
+            CHECK(sent);
+        }
+        for (int round = 0; round <= rounds; ++round) {
+            // The first round only sets them going.
             for (auto& each : peers) each.send("ping");
-            co_await go_round<TestType>(served, round * pingers, most_messages);
-            CHECK(served == round * pingers);
+            int messages = 0;
+            for (; served < (round + 1) * pingers && messages < most_messages; ++messages) {
+                auto received = co_await socket.receive_from(buffer);
+                auto sent = co_await socket.send_to(buffer, socket.local_endpoint());
+                CHECK((received && sent));
+            }
+            CHECK(served == (round + 1) * pingers);
         }
         peers.clear();
         co_await group.join();

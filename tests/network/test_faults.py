@@ -30,6 +30,7 @@ class NotPermitted(Exception):
 def enter_private_network():
     """From here on this process and its children have a network of their own, with loopback alone."""
     new_user, new_network = 0x10000000, 0x40000000  # unshare(2)
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # which only root has there
     for missing in (name for name in ("ip", "nft", "tc") if not shutil.which(name)):
         package = "nftables" if missing == "nft" else "iproute2"
         raise NotPermitted(f"there is no {missing} here (package {package})")
