@@ -4,27 +4,12 @@
 #include <array>
 #include <vector>
 
-#ifndef _WIN32
-#include <sys/resource.h>
-#endif
-
 using namespace std::chrono_literals;
 using coho::endpoint;
 using coho::errc;
 using coho::task;
 
 namespace {
-
-/// The soft limit is often 1024, and these cases hold that many sockets.
-void allow_many_descriptors() {
-#ifndef _WIN32
-    rlimit limit{};
-    support::checked(::getrlimit(RLIMIT_NOFILE, &limit));
-    if (limit.rlim_cur >= 4096) return;
-    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
-    support::checked(::setrlimit(RLIMIT_NOFILE, &limit));
-#endif
-}
 
 template <class Backend>
 task<> receive_until_cancelled(int* handed_back) {
@@ -38,7 +23,7 @@ task<> receive_until_cancelled(int* handed_back) {
 
 TEMPLATE_TEST_CASE("H7 H16: a run may end right after so many operations were asked to stop",
                    "[conformance][shutdown][H7][H16]", COHO_TEST_KERNELS) {
-    allow_many_descriptors();
+    support::allow_many_descriptors();
     for (const int operations : {0, 1, 1'000}) {
         // Asked before the kernel has seen them, or after.
         for (const int turns : {0, 3}) {
@@ -59,7 +44,7 @@ TEMPLATE_TEST_CASE("H7 H16: a run may end right after so many operations were as
 
 TEMPLATE_TEST_CASE("H7: a scheduler that is asked to stop ends, with all handed back",
                    "[conformance][shutdown][H7]", COHO_TEST_KERNELS) {
-    allow_many_descriptors();
+    support::allow_many_descriptors();
     int handed_back = 0;
     support::run_on<TestType>([&]() -> task<> {
         coho::task_group group;

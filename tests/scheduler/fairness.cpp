@@ -35,7 +35,7 @@ coho::task<> others(bool& ran) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a stream that is always ready does not starve timers nor other tasks",
+TEMPLATE_TEST_CASE("H30: a stream that is always ready does not starve timers nor other tasks",
                    "[fairness][H30]", COHO_TEST_KERNELS) {
     static constexpr auto both = []() -> coho::task<> {
         bool ran = false;

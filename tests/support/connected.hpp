@@ -89,6 +89,12 @@ coho::task<std::string> receive_text(Stream& stream, std::size_t count) {
     co_return text;
 }
 
+/// Lets the kernel be asked, again and again; a turn of the loop resumes no more than 128 times.
+inline coho::task<> let_turns_pass() {
+    constexpr int turns = 8;
+    for (int i = 0; i < turns * 128; ++i) co_await coho::yield();
+}
+
 /// Bytes that the system has received for a socket and nobody has read.
 inline int unread_bytes(coho::handle socket) {
     int count = 0;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #endif
@@ -109,6 +110,17 @@ Number checked(Number returned) {
         throw std::system_error(last_number(), std::system_category());
     }
     return returned;
+}
+
+/// For who holds thousands of sockets: the soft limit is often 1024.
+inline void allow_many_descriptors() {
+#ifndef _WIN32
+    rlimit limit{};
+    checked(::getrlimit(RLIMIT_NOFILE, &limit));
+    if (limit.rlim_cur >= 4096) return;
+    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+    checked(::setrlimit(RLIMIT_NOFILE, &limit));
+#endif
 }
 
 /// Calls the system again where it was interrupted, as it is by the work of an io_uring that ends.

@@ -215,7 +215,7 @@ private:
         auto* entry = next_entry();
         if (!entry) return false;
         const int listener = descriptor_of(acceptor.listener);
-        if (multishot_accept_) {
+        if (multishot_accept_ && acceptor.may_take_many()) {
             io_uring_prep_multishot_accept(entry, listener, nullptr, nullptr, SOCK_CLOEXEC);
         } else {
             io_uring_prep_accept(entry, listener, nullptr, nullptr, SOCK_CLOEXEC);

@@ -28,6 +28,16 @@ struct ring_acceptor {
 
     std::size_t kept() const noexcept { return end_ - first_; }
 
+    /// Whether one submission may bring many connections: it would bring all that wait already, who
+    /// then hold descriptors though nobody asked for them. TCP_INFO, tcp(7).
+    bool may_take_many() const noexcept {
+        tcp_info known{};
+        socklen_t size = sizeof known;
+        ::getsockopt(descriptor_of(listener), IPPROTO_TCP, TCP_INFO, &known, &size);
+        // Of a listener, this is the length of its backlog.
+        return known.tcpi_unacked < enough;
+    }
+
     /// A new connection, or the error that ended accepting.
     void keep(int outcome) noexcept {
         // The end of our own cancel is no news.

@@ -1,0 +1,142 @@
+// What io_uring alone has: queues that can be full or overflow, and features that may be missing.
+
+#include "support/connected.hpp"
+#include "support/kernels.hpp"
+
+#include <array>
+#include <vector>
+
+using namespace std::chrono_literals;
+using coho::as_bytes;
+using coho::endpoint;
+using coho::errc;
+using coho::task;
+using support::reason_of;
+
+namespace {
+
+using ring_options = coho::io_uring::options;
+
+/// Runs the task that the function returns on a ring of these options, and checks that every
+/// descriptor and frame is back afterwards.
+template <class Function>
+void run_on_ring(ring_options options, Function function) {
+    const auto descriptors = support::open_descriptors();
+    {
+        coho::scheduler<coho::io_uring> loop(options);
+        CHECK(loop.run(support::within_bounds<Function>, function) == 0);
+        CHECK(loop.frames().live() == 0);
+    }
+    CHECK(support::open_descriptors() == descriptors);
+}
+
+/// Counts the ways in which waiting for the same descriptor can end.
+struct handed_back {
+    int ready = 0;
+    int cancelled = 0;
+};
+task<> await_bytes(coho::handle watched, handed_back* count) {
+    auto end = coho::basic_foreign_handle<coho::io_uring>::watch(watched).value();
+    auto readable = co_await end.readable();
+    if (readable) ++count->ready;
+    else if (readable.error() == errc::cancelled) ++count->cancelled;
+}
+
+/// Accepts, echoes, times out and cancels: all that the features have a part in.
+task<> use_all(ring_options options) {
+    auto listener = coho::basic_tcp_listener<coho::io_uring>::bind(endpoint::loopback(0)).value();
+    auto [accepted, connected] = co_await coho::when_all(
+        listener.accept(), coho::connect<coho::io_uring>(listener.local_endpoint()));
+    const auto text = support::counting_bytes(1 << 20);
+    for (int round = 0; round < 3; ++round) {
+        auto [sent, received] =
+            co_await coho::when_all(accepted->write_all(as_bytes(text)),
+                                    support::receive_text(*connected, text.size()));
+        CHECK(sent);
+        CHECK(received == text);
+    }
+    std::array<std::byte, 16> buffer;
+    auto nothing = co_await coho::timeout(5ms, connected->read_some(buffer));
+    CHECK(reason_of(nothing) == errc::timed_out);
+
+    // Nobody asks for these, so only one submission for many connections takes them.
+    std::vector<support::raw_socket> others;
+    const auto before = support::open_descriptors();
+    for (int i = 0; i < 3; ++i) {
+        others.push_back(support::raw_socket::connected_to(listener.local_endpoint()));
+    }
+    co_await support::let_turns_pass();
+    const bool unasked = support::open_descriptors() > before + others.size();
+    CHECK(unasked == options.multishot_accept);
+    for (auto& each : others) {
+        auto next = co_await listener.accept();
+        each.send("x");
+        const auto byte = co_await support::receive_text(*next, 1);
+        CHECK(byte == "x");
+    }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("H15: completions that overflow their queue come, also while others work",
+                   "[conformance][ring][H15]", support::io_uring) {
+    static constexpr int operations = 10'000;
+    const auto overflow = []() -> task<> {
+        auto listener = support::raw_socket::listening();
+        auto writer = support::raw_socket::connected_to(listener.local_endpoint());
+        auto reader = listener.accept();
+        coho::task_group group;
+        handed_back count;
+        for (int i = 0; i < operations; ++i) {
+            co_await group.spawn(await_bytes, static_cast<coho::handle>(reader.descriptor()),
+                                 &count);
+        }
+        co_await support::let_turns_pass();
+        CHECK(count.ready == 0);
+        writer.send("all of them are ready now");
+        // A loop that has others to resume never waits, and waiting is what brings the rest.
+        int turns = 0;
+        for (; count.ready < operations && turns < 100'000; ++turns) co_await coho::yield();
+        CHECK(turns < 100'000);
+        co_await group.join();
+        CHECK(count.ready == operations);
+        CHECK(count.cancelled == 0);
+    };
+    for (const unsigned entries : {2u, 512u}) run_on_ring({.entries = entries}, overflow);
+}
+
+TEMPLATE_TEST_CASE("H16: a queue with room for two holds a thousand operations and their cancels",
+                   "[conformance][ring][H16]", support::io_uring) {
+    static constexpr int operations = 1'000;
+    run_on_ring({.entries = 2}, []() -> task<> {
+        auto listener = support::raw_socket::listening();
+        auto writer = support::raw_socket::connected_to(listener.local_endpoint());
+        auto reader = listener.accept();
+        coho::task_group group;
+        handed_back count;
+        for (int i = 0; i < operations; ++i) {
+            co_await group.spawn(await_bytes, static_cast<coho::handle>(reader.descriptor()),
+                                 &count);
+        }
+        co_await support::let_turns_pass();
+        group.request_stop();
+        co_await group.join();
+        CHECK(count.ready == 0);
+        CHECK(count.cancelled == operations);
+    });
+}
+
+TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and leaves out what it is told",
+                   "[conformance][ring][H24]", support::io_uring) {
+    for (const bool deferred : {true, false}) {
+        for (const bool multishot : {true, false}) {
+            for (const unsigned entries : {512u, 2u}) {
+                CAPTURE(deferred, multishot, entries);
+                const ring_options options{.deferred_task_work = deferred,
+                                           .multishot_accept = multishot,
+                                           .entries = entries};
+                run_on_ring(options, [=] { return use_all(options); });
+            }
+        }
+    }
+}

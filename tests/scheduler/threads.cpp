@@ -1,0 +1,48 @@
+#include "support/kernels.hpp"
+#include "support/system.hpp"
+#include "support/world.hpp"
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Sleeps, and sends a datagram to itself: a timer and the kernel.
+template <class Backend>
+coho::task<int> live_a_little() {
+    std::array<std::byte, 8> buffer{};
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    auto sent = co_await socket.send_to(buffer, socket.local_endpoint());
+    auto received = co_await socket.receive_from(buffer);
+    const bool slept = co_await coho::sleep(1us);
+    co_return sent && received && slept ? 0 : 1;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("H33: threads come and go by the thousand, each with a scheduler of its own",
+                   "[threads][H33]", COHO_TEST_KERNELS) {
+    constexpr int generations = 250;
+    const auto before = support::open_descriptors();
+    std::atomic<int> failures = 0;
+    for (int generation = 0; generation < generations; ++generation) {
+        std::array<std::thread, 4> threads;
+        for (auto& each : threads) {
+            each = std::thread([&failures] {
+                if (coho::event_loop::current()) ++failures;
+                {
+                    coho::scheduler<TestType> own;
+                    if (own.run(live_a_little<TestType>) != 0) ++failures;
+                    if (own.frames().live() != 0) ++failures;
+                }
+                if (coho::event_loop::current()) ++failures;
+            });
+        }
+        for (auto& each : threads) each.join();
+    }
+    CHECK(failures == 0);
+    CHECK(support::open_descriptors() == before);
+}
