@@ -107,6 +107,11 @@ TEMPLATE_TEST_CASE("names: a name that cannot be looked up is in the error",
         auto silent = co_await coho::connect<TestType>("silent.test", 80);
         CHECK(reason_of(silent) == errc::name_lookup_failed);
         CHECK(message_of(silent).find("cannot look up \"silent.test\": ") == 0);
+        // Not localhost.
+        const std::string divided("localhost\0.test", 15);
+        auto half = co_await coho::connect<TestType>(divided, 80);
+        CHECK(reason_of(half) == errc::name_not_found);
+        CHECK(message_of(half) == "cannot look up \"localhost?.test\": no such name is known");
     });
 }
 

@@ -11,8 +11,6 @@ using coho::task;
 
 namespace {
 
-using small_buffer = std::array<std::byte, 16>;
-
 /// How a process ends in which a task does this with a stream whose peer is silent.
 template <class Backend, class Mistake>
 support::child_end end_of(Mistake mistake) {

@@ -54,6 +54,12 @@ TEST_CASE("an error says what was tried, where, and what happened", "[error]") {
                support::contains(std::system_category().message(1)));
 }
 
+TEST_CASE("the words of an error stay in its line, whatever they hold", "[error]") {
+    const std::string_view words("a\0b\nc\x1b\x7f\xc3\xa9", 9);
+    const coho::error why(coho::errc::timed_out, {"cannot look up \"", words, "\""});
+    CHECK(why.message() == "cannot look up \"a?b?c??\xc3\xa9\": the time allowed has passed");
+}
+
 TEST_CASE("an error keeps its words when it is copied, moved and assigned", "[error]") {
     coho::error original({coho::errc::timed_out}, {"cannot connect"});
     coho::error copy(original);

@@ -9,13 +9,15 @@ import programs
 class Shutdown(programs.ProgramTest):
     message = random.Random(5).randbytes(16 << 20)  # more than all socket buffers hold
 
-    def test_interrupt_drains_and_exits_with_zero(self):
-        self.check_drain(signal.SIGINT)
+    def test_interrupt_and_termination_drain_and_exit_with_zero(self):
+        # Side by side, for idle clients are waited for until the time to drain is over.
+        draining = {number: self.begin_drain(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number, (server, expected) in draining.items():
+            with self.subTest(number.name):
+                self.check_drain(server, expected)
 
-    def test_termination_drains_and_exits_with_zero(self):
-        self.check_drain(signal.SIGTERM)
-
-    def check_drain(self, number):
+    def begin_drain(self, number):
+        """The server, and by connection the count of bytes that have to come yet."""
         server = self.start_server()
         waiting = [self.connect(server) for _ in range(17)]
         for connection in waiting:
@@ -24,8 +26,10 @@ class Shutdown(programs.ProgramTest):
         expected = dict.fromkeys(waiting, 0)
         for connection in in_flight:
             expected[connection] = programs.send_until_stuck(connection, self.message)
-
         server.process.send_signal(number)
+        return server, expected
+
+    def check_drain(self, server, expected):
         received = self.receive_until_end(server, list(expected))
         for connection, count in expected.items():
             self.assertEqual(programs.digest(received[connection]),

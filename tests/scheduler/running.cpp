@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <algorithm>
@@ -6,31 +7,29 @@
 #include <string>
 
 using namespace std::chrono_literals;
+using support::at_once;
+using support::throwing;
 
 namespace {
 
-coho::task<> nothing() { co_return; }
 coho::task<int> seven() { co_return 7; }
 coho::task<coho::result<void>> success() { co_return coho::result<void>(); }
 coho::task<coho::result<void>> failing() {
     co_return coho::error({coho::errc::address_in_use}, {"cannot start"});
 }
-coho::task<> throwing() {
-    co_await coho::yield();
-    throw std::runtime_error("thrown by the program");
-}
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("run gives the exit status that the task means", "[run]", COHO_TEST_KERNELS) {
-    CHECK(coho::run<TestType>(nothing) == 0);
+    CHECK(coho::run<TestType>(at_once) == 0);
     CHECK(coho::run<TestType>(seven) == 7);
     CHECK(coho::run<TestType>(success) == 0);
     CHECK(coho::run<TestType>({.spin = 50us, .signals = {}}, seven) == 7);
 }
 
 TEST_CASE("a failure of the program is one line on standard error and status 1", "[run]") {
-    const auto thrown = support::run_in_child([] { return coho::run(throwing); });
+    const auto thrown =
+        support::run_in_child([] { return coho::run(throwing, "thrown by the program"); });
     CHECK(thrown.status == 1);
     CHECK(thrown.errors == "thrown by the program\n");
     const auto failed = support::run_in_child([] { return coho::run(failing); });
@@ -42,7 +41,7 @@ TEST_CASE("a failure of the program is one line on standard error and status 1",
 TEST_CASE("a scheduler runs one task after another, and within another's", "[run]") {
     coho::scheduler<support::any_kernel> world;
     CHECK(world.run(seven) == 7);
-    CHECK(world.run(nothing) == 0);
+    CHECK(world.run(at_once) == 0);
     CHECK(coho::event_loop::current() == nullptr);
     static constexpr auto outer = []() -> coho::task<int> {
         auto* const own = coho::event_loop::current();
@@ -67,7 +66,7 @@ TEST_CASE("a function that throws instead of giving a task is a line and status 
     };
     static constexpr auto refuse_at_once = [](const std::string& why) {
         if (!why.empty()) throw std::runtime_error(why);
-        return nothing();
+        return at_once();
     };
     const auto in_task = support::run_in_child([] { return coho::run(refuse, "in the task"); });
     CHECK(in_task.status == 1);
@@ -91,7 +90,7 @@ TEST_CASE("an exception of any type is a line and status 1", "[run]") {
 TEMPLATE_TEST_CASE("what the task throws comes out of scheduler::run, which can run again",
                    "[run]", COHO_TEST_KERNELS) {
     coho::scheduler<TestType> world;
-    CHECK_THROWS_AS(world.run(throwing), std::runtime_error);
+    CHECK_THROWS_AS(world.run(throwing, "thrown by the program"), std::runtime_error);
     CHECK(coho::event_loop::current() == nullptr);
     CHECK(world.frames().live() == 0);
     CHECK(world.run(seven) == 7);

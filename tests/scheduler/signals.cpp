@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <atomic>
@@ -7,6 +8,8 @@
 #include <thread>
 
 using namespace std::chrono_literals;
+using support::at_once;
+using support::throwing;
 
 namespace {
 
@@ -23,13 +26,6 @@ coho::task<int> raise_twice(int first, int second) {
     std::raise(second);
     co_return 0;
 }
-coho::task<> nothing() { co_return; }
-
-coho::task<> throwing() {
-    co_await coho::yield();
-    throw std::runtime_error("thrown by the program");
-}
-
 extern "C" void handler_from_before(int) {}
 
 std::atomic<int> handled = 0;
@@ -96,7 +92,7 @@ TEST_CASE("other signals may be chosen, or none", "[signals]") {
 TEST_CASE("the handlers from before are put back", "[signals]") {
     const auto end = support::run_in_child([] {
         std::signal(SIGINT, &handler_from_before);
-        coho::run<coho::epoll>(nothing);
+        coho::run<coho::epoll>(at_once);
         return std::signal(SIGINT, SIG_DFL) == &handler_from_before ? 0 : 1;
     });
     CHECK(end.status == 0);
@@ -151,7 +147,7 @@ TEST_CASE("where no signals are chosen, the program's own handlers stay", "[sign
 TEST_CASE("the handlers from before are put back after an exception too", "[signals]") {
     const auto end = support::run_in_child([] {
         std::signal(SIGTERM, &handler_from_before);
-        coho::run<coho::epoll>(throwing);
+        coho::run<coho::epoll>(throwing, "thrown by the program");
         return std::signal(SIGTERM, SIG_DFL) == &handler_from_before && is_deadly(SIGINT) ? 0 : 1;
     });
     CHECK(end.status == 0);

@@ -2,6 +2,7 @@
 
 #include "catch.hpp"
 #include "raw_socket.hpp"
+#include "stream_pair.hpp"
 
 #include <coho.hpp>
 
@@ -42,21 +43,6 @@ void run_on(Function function) {
         CHECK(loop.frames().live() == 0);
     }
     CHECK(open_descriptors() == descriptors);
-}
-
-/// Two ends of one connection, both of coho.
-template <class Backend>
-struct stream_pair {
-    coho::basic_tcp_stream<Backend> client;
-    coho::basic_tcp_stream<Backend> server;
-};
-template <class Backend>
-coho::task<stream_pair<Backend>> connect_pair(coho::endpoint where = coho::endpoint::loopback(0)) {
-    auto listener = coho::basic_tcp_listener<Backend>::bind(where).value();
-    auto [accepted, connected] = co_await coho::when_all(
-        listener.accept(), coho::connect<Backend>(listener.local_endpoint()));
-    stream_pair<Backend> both{std::move(connected).value(), std::move(accepted).value()};
-    co_return std::move(both);
 }
 
 /// A stream of coho whose peer is a blocking socket.

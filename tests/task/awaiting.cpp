@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <csignal>
@@ -7,12 +8,12 @@
 #include <string>
 
 using namespace std::chrono_literals;
+using support::number;
 
 namespace {
 
-coho::task<int> number(int value) { co_return value; }
 coho::task<std::unique_ptr<int>> pointer(int value) { co_return std::make_unique<int>(value); }
-coho::task<int> throwing(bool after_waiting) {
+coho::task<int> throw_now_or_later(bool after_waiting) {
     const int never = 0;
     if (after_waiting) co_await coho::yield();
     throw std::runtime_error("thrown by a task");
@@ -43,7 +44,7 @@ TEST_CASE("what a task throws comes out of the co_await", "[task]") {
         int caught = 0;
         for (const bool after_waiting : {false, true}) {
             try {
-                co_await throwing(after_waiting);
+                co_await throw_now_or_later(after_waiting);
             } catch (const std::runtime_error& thrown) {
                 CHECK(std::string(thrown.what()) == "thrown by a task");
                 ++caught;
@@ -88,7 +89,7 @@ TEST_CASE("an exception passes through every task on its way", "[task]") {
             bool& destroyed;
             ~guard() { destroyed = true; }
         } local{destroyed};
-        co_return co_await throwing(after_waiting);
+        co_return co_await throw_now_or_later(after_waiting);
     };
     support::run([]() -> coho::task<> {
         for (const bool after_waiting : {false, true}) {
@@ -107,7 +108,7 @@ TEST_CASE("an exception passes through every task on its way", "[task]") {
 
 TEST_CASE("what the first task throws comes out of the scheduler, which goes on", "[task]") {
     coho::scheduler<support::any_kernel> world;
-    CHECK_THROWS_AS(world.run([]() -> coho::task<> { co_await throwing(true); }),
+    CHECK_THROWS_AS(world.run([]() -> coho::task<> { co_await throw_now_or_later(true); }),
                     std::runtime_error);
     CHECK(world.run(number, 3) == 3);
     CHECK(world.frames().live() == 0);

@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <algorithm>
@@ -9,36 +10,33 @@
 #include <string>
 
 using namespace std::chrono_literals;
+using support::throwing;
 
 namespace {
 
-struct counts {
+struct tally {
     int live = 0;
     int most = 0;
     int ended = 0;
     int stopped = 0;
 };
 
-coho::task<> counted(counts& seen, coho::duration span) {
+coho::task<> counted(tally& seen, coho::duration span) {
     seen.most = std::max(seen.most, ++seen.live);
     const bool slept = co_await coho::sleep(span);
     --seen.live;
     ++seen.ended;
     if (!slept) ++seen.stopped;
 }
-coho::task<> counted_by_value(std::shared_ptr<counts> seen, coho::duration span) {
+coho::task<> counted_by_value(std::shared_ptr<tally> seen, coho::duration span) {
     co_await counted(*seen, span);
-}
-coho::task<> throwing(std::string words) {
-    co_await coho::yield();
-    throw std::runtime_error(words);
 }
 
 }  // namespace
 
 TEST_CASE("join waits for every child, and for what it owned", "[group]") {
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group;
         for (int i = 0; i < 10; ++i) {
             const bool started = co_await group.spawn(counted_by_value, seen, i * 100us);
@@ -53,7 +51,7 @@ TEST_CASE("join waits for every child, and for what it owned", "[group]") {
 
 TEST_CASE("max_live is never exceeded: spawn waits for room", "[group]") {
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group({.max_live = 3});
         for (int i = 0; i < 20; ++i) co_await group.spawn(counted_by_value, seen, 100us);
         co_await group.join();
@@ -100,7 +98,7 @@ TEST_CASE("children may spawn into their own group, and join waits for them too"
 
 TEST_CASE("request_stop stops the children at once, and spawn starts no more", "[group]") {
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group({.drain = 1h});
         for (int i = 0; i < 5; ++i) co_await group.spawn(counted_by_value, seen, 1h);
         group.request_stop();
@@ -115,7 +113,7 @@ TEST_CASE("request_stop stops the children at once, and spawn starts no more", "
 }
 
 TEST_CASE("stop from above reaches the children only after drain", "[group]") {
-    static constexpr auto owner = [](std::shared_ptr<counts> seen,
+    static constexpr auto owner = [](std::shared_ptr<tally> seen,
                                      coho::duration drain) -> coho::task<> {
         coho::task_group group({.drain = drain});
         co_await group.spawn(counted_by_value, seen, 20ms);
@@ -126,13 +124,13 @@ TEST_CASE("stop from above reaches the children only after drain", "[group]") {
         co_await group.join();
     };
     support::run([]() -> coho::task<> {
-        auto drained = std::make_shared<counts>();
+        auto drained = std::make_shared<tally>();
         auto first = co_await coho::timeout(1ms, owner(drained, 200ms));
         CHECK_FALSE(first);
         // The short one went on to its own end; the long one was asked when drain had passed.
         CHECK(drained->ended == 2);
         CHECK(drained->stopped == 1);
-        auto undrained = std::make_shared<counts>();
+        auto undrained = std::make_shared<tally>();
         auto second = co_await coho::timeout(1ms, owner(undrained, 0s));
         CHECK_FALSE(second);
         CHECK(undrained->stopped == 2);
@@ -193,7 +191,7 @@ TEST_CASE("children are told why they stop", "[group]") {
 }
 
 TEST_CASE("a spawn that waits for room ends when stop is asked", "[group]") {
-    static constexpr auto owner = [](std::shared_ptr<counts> seen) -> coho::task<> {
+    static constexpr auto owner = [](std::shared_ptr<tally> seen) -> coho::task<> {
         coho::task_group group({.max_live = 1});
         co_await group.spawn(counted_by_value, seen, 1h);
         const bool second = co_await group.spawn(counted_by_value, seen, 1h);
@@ -201,7 +199,7 @@ TEST_CASE("a spawn that waits for room ends when stop is asked", "[group]") {
         co_await group.join();
     };
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         auto limited = co_await coho::timeout(1ms, owner(seen));
         CHECK_FALSE(limited);
         CHECK(seen->ended == 1);
@@ -210,7 +208,7 @@ TEST_CASE("a spawn that waits for room ends when stop is asked", "[group]") {
 
 TEST_CASE("a join under a timeout asks the children to stop", "[group]") {
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group;
         co_await group.spawn(counted_by_value, seen, 1h);
         auto joined = co_await coho::timeout(1ms, group.join());
@@ -221,7 +219,7 @@ TEST_CASE("a join under a timeout asks the children to stop", "[group]") {
 
 TEST_CASE("H8: what a child throws stops its siblings and comes out of join", "[group][H8]") {
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group({.drain = 1h});
         co_await group.spawn(counted_by_value, seen, 1h);
         co_await group.spawn(throwing, "first");
@@ -262,14 +260,14 @@ TEST_CASE("H8: a child that throws at once is heard of by join too, and only onc
 }
 
 TEST_CASE("H8: an exception goes up through nested groups", "[group][H8]") {
-    static constexpr auto inner = [](std::shared_ptr<counts> seen) -> coho::task<> {
+    static constexpr auto inner = [](std::shared_ptr<tally> seen) -> coho::task<> {
         coho::task_group group;
         co_await group.spawn(counted_by_value, seen, 1h);
         co_await group.spawn(throwing, "from below");
         co_await group.join();
     };
     support::run([]() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group;
         co_await group.spawn(counted_by_value, seen, 1h);
         co_await group.spawn(inner, seen);
@@ -321,7 +319,7 @@ TEST_CASE("a named callable is copied: the child outlives it", "[group]") {
 
 TEST_CASE("a group that dies before its children ends the program", "[group][death]") {
     static constexpr auto forgetful = []() -> coho::task<> {
-        auto seen = std::make_shared<counts>();
+        auto seen = std::make_shared<tally>();
         coho::task_group group;
         co_await group.spawn(counted_by_value, seen, 1h);
     };

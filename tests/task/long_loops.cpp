@@ -1,3 +1,4 @@
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <cstdint>
@@ -6,14 +7,14 @@
 #include <pthread.h>
 
 using namespace std::chrono_literals;
+using support::at_once;
+using support::number;
 
 namespace {
 
 constexpr int many = 200'000;
 
-coho::task<> at_once() { co_return; }
-coho::task<int> number(int value) { co_return value; }
-coho::task<> throwing() {
+coho::task<> throw_at_once() {
     throw std::runtime_error("thrown at once");
     co_return;
 }
@@ -44,7 +45,7 @@ coho::task<> throw_all() {
     int caught = 0;
     for (int i = 0; i < many / 10; ++i) {
         try {
-            co_await throwing();
+            co_await throw_at_once();
         } catch (const std::runtime_error&) {
             ++caught;
         }

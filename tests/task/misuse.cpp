@@ -1,17 +1,16 @@
 #include "support/child_process.hpp"
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <csignal>
 #include <utility>
 
 using namespace std::chrono_literals;
+using support::number;
+using support::some_turns;
 
 namespace {
 
-coho::task<int> number(int value) { co_return value; }
-coho::task<> some_turns() {
-    for (int i = 0; i < 3; ++i) co_await coho::yield();
-}
 coho::task<> until_stop() { co_await coho::sleep_until(coho::never); }
 coho::task<> await_other(coho::task<>& other) { co_await other; }
 

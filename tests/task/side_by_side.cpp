@@ -1,3 +1,4 @@
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <memory>
@@ -5,6 +6,7 @@
 #include <string>
 
 using namespace std::chrono_literals;
+using support::at_once;
 
 namespace {
 
@@ -20,7 +22,6 @@ coho::task<std::unique_ptr<int>> keep_in_spite_of_stop(int value) {
     co_await coho::sleep(1h);
     co_return std::make_unique<int>(value);
 }
-coho::task<> at_once() { co_return; }
 
 }  // namespace
 

@@ -1,3 +1,4 @@
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <algorithm>
@@ -7,6 +8,9 @@
 #include <string>
 
 using namespace std::chrono_literals;
+using support::at_once;
+using support::some_turns;
+using support::throwing;
 
 namespace {
 
@@ -27,19 +31,11 @@ coho::task<> until_open(shared_counts seen, gate open) {
     if (stopped) ++seen->stopped;
     ++seen->ended;
 }
-coho::task<> until_stop(shared_counts seen) {
+coho::task<> counted_until_stop(shared_counts seen) {
     ++seen->begun;
     co_await coho::sleep_until(coho::never);
     ++seen->stopped;
     ++seen->ended;
-}
-coho::task<> at_once() { co_return; }
-coho::task<> throwing(std::string words) {
-    co_await coho::yield();
-    throw std::runtime_error(words);
-}
-coho::task<> some_turns() {
-    for (int i = 0; i < 10; ++i) co_await coho::yield();
 }
 coho::task<> open_later(gate open) {
     co_await some_turns();
@@ -193,10 +189,10 @@ TEST_CASE("H8: a child that throws ends a spawn that waits for room", "[group][H
         auto seen = std::make_shared<counts>();
         bool caught = false;
         coho::task_group group({.max_live = 2});
-        co_await group.spawn(until_stop, seen);
+        co_await group.spawn(counted_until_stop, seen);
         co_await group.spawn(throwing, "in the way");
         try {
-            co_await group.spawn(until_stop, seen);
+            co_await group.spawn(counted_until_stop, seen);
         } catch (const std::runtime_error&) {
             caught = true;
         }
@@ -210,7 +206,7 @@ TEST_CASE("H8: a child that throws ends a spawn that waits for room", "[group][H
 TEST_CASE("H8: a loop that does nothing but spawn ends with what a child throws", "[group][H8]") {
     static constexpr auto serve = [](shared_counts seen) -> coho::task<> {
         coho::task_group group;
-        co_await group.spawn(until_stop, seen);
+        co_await group.spawn(counted_until_stop, seen);
         co_await group.spawn(throwing, "from one of many");
         for (;;) {
             co_await coho::yield();
@@ -344,7 +340,7 @@ TEST_CASE("H9: join waits for the frames too, also of children that ended at onc
 TEST_CASE("request_stop cuts a drain short", "[group]") {
     static constexpr auto owner = [](shared_counts seen) -> coho::task<> {
         coho::task_group group({.drain = coho::duration::max()});
-        co_await group.spawn(until_stop, seen);
+        co_await group.spawn(counted_until_stop, seen);
         co_await coho::sleep_until(coho::never);
         co_await some_turns();
         CHECK(seen->stopped == 0);
@@ -362,7 +358,7 @@ TEST_CASE("request_stop cuts a drain short", "[group]") {
 TEST_CASE("a group made when stop was asked already starts no child", "[group]") {
     static constexpr auto late = [](shared_counts seen) -> coho::task<> {
         coho::task_group group({.drain = 1h});
-        const bool started = co_await group.spawn(until_stop, seen);
+        const bool started = co_await group.spawn(counted_until_stop, seen);
         CHECK_FALSE(started);
         co_await group.join();
     };
@@ -407,8 +403,8 @@ TEST_CASE("spawn under a timeout starts its child where there is room", "[group]
 TEST_CASE("a spawn that waits for room ends with its own timeout", "[group]") {
     static constexpr auto owner = [](shared_counts seen) -> coho::task<> {
         coho::task_group group({.max_live = 1});
-        co_await group.spawn(until_stop, seen);
-        auto late = co_await coho::timeout(1ms, group.spawn(until_stop, seen));
+        co_await group.spawn(counted_until_stop, seen);
+        auto late = co_await coho::timeout(1ms, group.spawn(counted_until_stop, seen));
         // Nobody but that one spawn was to end.
         CHECK(seen->stopped == 0);
         CHECK((!late && late.error() == coho::errc::timed_out));
@@ -428,10 +424,10 @@ TEST_CASE("a group hears of stop although its first spawn was under a timeout",
           "[group]") {
     static constexpr auto owner = [](shared_counts seen) -> coho::task<> {
         coho::task_group group;
-        auto first = co_await coho::timeout(1h, group.spawn(until_stop, seen));
+        auto first = co_await coho::timeout(1h, group.spawn(counted_until_stop, seen));
         CHECK(first);
         co_await coho::sleep_until(coho::never);
-        const bool started = co_await group.spawn(until_stop, seen);
+        const bool started = co_await group.spawn(counted_until_stop, seen);
         CHECK_FALSE(started);
         co_await group.join();
     };
@@ -447,11 +443,11 @@ TEST_CASE("a group that was joined and is used again hears of stop", "[group]") 
         coho::task_group group;
         co_await group.spawn(at_once);
         co_await group.join();
-        co_await group.spawn(until_stop, seen);
+        co_await group.spawn(counted_until_stop, seen);
         co_await coho::sleep_until(coho::never);
         co_await some_turns();
         CHECK(seen->stopped == 1);
-        const bool started = co_await group.spawn(until_stop, seen);
+        const bool started = co_await group.spawn(counted_until_stop, seen);
         CHECK_FALSE(started);
         co_await group.join();
     };

@@ -1,3 +1,4 @@
+#include "support/tasks.hpp"
 #include "support/world.hpp"
 
 #include <memory>
@@ -7,13 +8,13 @@
 #include <utility>
 
 using namespace std::chrono_literals;
+using support::at_once;
+using support::number;
 
 namespace {
 
-coho::task<> at_once() { co_return; }
-coho::task<int> number(int value) { co_return value; }
 coho::task<std::pair<int, int>> pair() { co_return std::pair(1, 2); }
-coho::task<std::unique_ptr<int>> pointer(int value) {
+coho::task<std::unique_ptr<int>> late_pointer(int value) {
     co_await coho::yield();
     co_return std::make_unique<int>(value);
 }
@@ -54,7 +55,7 @@ TEST_CASE("when_all takes none, and what can only be moved", "[when_all]") {
     support::run([]() -> coho::task<> {
         auto none = co_await coho::when_all();
         static_assert(std::is_same_v<decltype(none), std::tuple<>>);
-        auto [first, second] = co_await coho::when_all(pointer(1), pointer(2));
+        auto [first, second] = co_await coho::when_all(late_pointer(1), late_pointer(2));
         CHECK(*first + *second == 3);
     });
 }

@@ -128,6 +128,26 @@ constexpr result<endpoint> endpoint::parse(std::string_view text) noexcept {
     return endpoint(*address, static_cast<std::uint16_t>(port));
 }
 
+/// Hexadecimal groups as in RFC 5952: the longest run of zero groups, the first of equals and two at
+/// least, is left out.
+constexpr void add_groups(address_text& text, const std::array<std::uint16_t, 8>& groups) noexcept {
+    std::size_t gap = 8, gap_length = 1;
+    for (std::size_t i = 0; i < 8; ++i) {
+        std::size_t length = 0;
+        while (i + length < 8 && groups[i + length] == 0) ++length;
+        if (length > gap_length) gap = i, gap_length = length;
+    }
+    for (std::size_t i = 0; i < 8; ++i) {
+        if (i == gap) {
+            text.add("::");
+            i += gap_length - 1;
+            continue;
+        }
+        if (i > 0 && i != gap + gap_length) text.add(':');
+        text.add_number(groups[i], 16);
+    }
+}
+
 constexpr address_text print(const ip_address& address) noexcept {
     address_text text;
     const auto& bytes = address.bytes();
@@ -141,31 +161,17 @@ constexpr address_text print(const ip_address& address) noexcept {
     if (address.is_v4()) add_v4(0);
     if (!address.is_v6()) return text;
 
-    const auto group = [&](std::size_t i) {
-        return std::uint32_t(bytes[2 * i]) << 8 | bytes[2 * i + 1];
-    };
-    bool mapped = group(5) == 0xffff;
-    for (std::size_t i = 0; i < 5; ++i) mapped = mapped && group(i) == 0;
+    std::array<std::uint16_t, 8> groups{};
+    for (std::size_t i = 0; i < 8; ++i) {
+        groups[i] = static_cast<std::uint16_t>(bytes[2 * i] << 8 | bytes[2 * i + 1]);
+    }
+    bool mapped = groups[5] == 0xffff;
+    for (std::size_t i = 0; i < 5; ++i) mapped = mapped && groups[i] == 0;
     if (mapped) {
         text.add("::ffff:");
         add_v4(12);
-        return text;
-    }
-    // The longest run of zero groups, the first of equals, two at least.
-    std::size_t gap = 8, gap_length = 1;
-    for (std::size_t i = 0; i < 8; ++i) {
-        std::size_t length = 0;
-        while (i + length < 8 && group(i + length) == 0) ++length;
-        if (length > gap_length) gap = i, gap_length = length;
-    }
-    for (std::size_t i = 0; i < 8; ++i) {
-        if (i == gap) {
-            text.add("::");
-            i += gap_length - 1;
-            continue;
-        }
-        if (i > 0 && i != gap + gap_length) text.add(':');
-        text.add_number(group(i), 16);
+    } else {
+        add_groups(text, groups);
     }
     if (address.zone() != 0) {
         text.add('%');

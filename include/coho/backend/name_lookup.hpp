@@ -34,6 +34,8 @@ private:
 /// The addresses of a name by the system's own resolver, in the order in which they should be tried
 /// (RFC 6724). Blocks, maybe for many seconds. getaddrinfo(3).
 inline result<endpoint_list> look_up(const std::string& host, std::uint16_t port) noexcept {
+    // The system would look up what comes before a zero.
+    if (host.find('\0') != host.npos) return errc::name_not_found;
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_ADDRCONFIG;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstring>
 #include <initializer_list>
 #include <new>
 #include <stdexcept>
@@ -86,7 +85,7 @@ public:
     constexpr error(errc reason, int number = 0) noexcept : number_(number), reason_(reason) {}
 
     /// The same error with the words that lead its sentence, such as {"cannot listen on ",
-    /// "127.0.0.1:80"}.
+    /// "127.0.0.1:80"}. Control characters in them become question marks.
     error(const error& cause, std::initializer_list<std::string_view> attempt) noexcept
         : number_(cause.number_), reason_(cause.reason_), attempt_(joined(attempt)) {}
 
@@ -130,8 +129,11 @@ private:
         if (!text) return nullptr;
         auto* end = text;
         for (const auto& each : words) {
-            std::memcpy(end, each.data(), each.size());
-            end += each.size();
+            for (const char letter : each) {
+                // Words may come from a stranger, who is not to end the line and write the next.
+                const auto code = static_cast<unsigned char>(letter);
+                *end++ = code < 32 || code == 127 ? '?' : letter;
+            }
         }
         *end = '\0';
         return text;

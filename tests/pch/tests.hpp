@@ -1,4 +1,0 @@
-// What nearly every test includes, compiled once for each program.
-#include "../catch.hpp"
-
-#include <coho.hpp>
