@@ -256,6 +256,12 @@ private:
         });
     }
 
+    /// Numbers of errors differ between systems, and traces must not.
+    static std::uint64_t portable(std::intptr_t outcome) noexcept {
+        if (outcome >= 0) return static_cast<std::uint64_t>(outcome);
+        const auto reason = describe_posix(static_cast<int>(-outcome)).reason();
+        return std::uint64_t(0) - static_cast<std::uint64_t>(reason);
+    }
     static started finish_now(simulated_attempt& done, std::intptr_t outcome) noexcept {
         done.waiter->outcome = outcome;
         return started::done;
@@ -290,7 +296,7 @@ private:
         waiting.digest = waiting.lend(waiting, false);
         if (outcome == blocked) return;
         place = nullptr;
-        note(happening::finished, socket.self.serial, static_cast<std::uint64_t>(outcome));
+        note(happening::finished, socket.self.serial, portable(outcome));
         if (faults_.strikes(fault::late_completion)) complete_later(waiting, outcome);
         else hand_back(waiting, outcome);
     }
