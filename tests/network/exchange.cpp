@@ -2,9 +2,9 @@
 // tests that spoil the network between them.
 
 #include "../../examples/command_line.hpp"
+#include "../support/stream_bytes.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <tuple>
 #include <vector>
@@ -21,19 +21,13 @@ struct settings {
     coho::user_timeout unacknowledged{};
 };
 
-/// What lies at a place of the stream: differs from what lies anywhere near it, so that a lost,
-/// doubled or overtaken byte shows.
-std::byte byte_at(std::uint64_t place) noexcept {
-    return static_cast<std::byte>((place / 8 * 0x9e3779b97f4a7c15u) >> (place % 8 * 8));
-}
-
 template <class Backend>
 coho::task<coho::result<void>> send_all(coho::basic_tcp_stream<Backend>& stream,
                                         const settings& chosen) {
     std::vector<std::byte> chunk(64 << 10);
     for (std::uint64_t place = 0; place < chosen.bytes;) {
         const auto size = std::min<std::uint64_t>(chunk.size(), chosen.bytes - place);
-        for (std::uint64_t i = 0; i < size; ++i) chunk[i] = byte_at(place + i);
+        support::fill(std::span(chunk).first(size), place);
         auto sent = co_await coho::timeout(chosen.limit,
                                            stream.write_all(std::span(chunk).first(size)));
         if (!sent) co_return std::move(sent).error();
@@ -50,10 +44,9 @@ coho::task<coho::error> receive_all(coho::basic_tcp_stream<Backend>& stream,
     for (;;) {
         auto received = co_await coho::timeout(chosen.limit, stream.read_some(chunk));
         if (!received) co_return std::move(received).error();
-        for (std::size_t i = 0; i < *received; ++i) {
-            if (chunk[i] == byte_at(came + i)) continue;
+        if (const auto wrong = support::first_wrong(std::span(chunk).first(*received), came)) {
             std::fprintf(stderr, "the byte at %llu came back wrong\n",
-                         static_cast<unsigned long long>(came + i));
+                         static_cast<unsigned long long>(*wrong));
             std::exit(3);
         }
         if (came == 0) std::printf("bytes come back\n");
