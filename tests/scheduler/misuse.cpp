@@ -1,6 +1,7 @@
 #include "support/child_process.hpp"
 #include "support/world.hpp"
 
+#include <array>
 #include <csignal>
 #include <thread>
 
@@ -32,6 +33,35 @@ coho::task<> fork_and_go_on() {
         if (WIFSIGNALED(status)) std::raise(WTERMSIG(status));
     }
     co_await coho::sleep(std::chrono::milliseconds(1));
+}
+
+/// Goes on waiting for what cannot come, whatever stop says.
+struct deaf_wait : coho::await_in_task<deaf_wait> {
+    coho::started start(coho::environment&, std::coroutine_handle<>) noexcept {
+        return coho::started::pending;
+    }
+    void finish() const noexcept {}
+};
+coho::task<> wait_in_vain() { co_await deaf_wait(); }
+
+/// Writes into a buffer that a read is to fill.
+coho::task<> touch_lent_memory() {
+    using stream = coho::basic_tcp_stream<coho::simulated>;
+    std::array<std::byte, 8> buffer{};
+    const auto where = coho::endpoint::loopback(7);
+    auto listener = coho::basic_tcp_listener<coho::simulated>::bind(where).value();
+    auto [accepted, connected] =
+        co_await coho::when_all(listener.accept(), stream::connect(where));
+    auto touch = [&]() -> coho::task<> {
+        co_await coho::yield();
+        // As a use of it through a stale pointer would, unseen by AddressSanitizer.
+        coho::allow(buffer.data(), buffer.size());
+        buffer[0] = std::byte(1);
+        (void)co_await connected->write_all(coho::as_bytes("late"));
+    };
+    auto [received, nothing] =
+        co_await coho::when_all(accepted->read_some(buffer), touch());
+    CHECK(received);
 }
 
 }  // namespace
@@ -74,4 +104,27 @@ TEMPLATE_TEST_CASE("H22: a scheduler in a child after fork ends the child", "[mi
         support::run_in_child([] { return coho::run<TestType>(fork_and_go_on<TestType>); });
     CHECK(end.signal == SIGABRT);
     CHECK(end.says("after fork()"));
+}
+
+TEST_CASE("a simulated world that stands still for good ends the program, and names the seed",
+          "[misuse][simulated]") {
+    const auto end = support::run_in_child([] {
+        const std::array<const char*, 3> arguments{"program", "--seed", "77"};
+        return coho::simulate(3, arguments.data(), wait_in_vain);
+    });
+    CHECK(end.signal == SIGABRT);
+    CHECK(end.says("a simulated world stands still"));
+    CHECK(end.says("--seed 77"));
+}
+
+TEST_CASE("H1: a simulated kernel sees that memory was changed while it was lent to it",
+          "[misuse][simulated][H1]") {
+    const auto end = support::run_in_child([] {
+        coho::simulated_options calm;
+        calm.faults = coho::fault_set::none();
+        coho::scheduler<coho::simulated> world(calm);
+        return world.run(touch_lent_memory);
+    });
+    CHECK(end.signal == SIGABRT);
+    CHECK(end.says("memory was changed while it was the kernel's"));
 }
