@@ -6,6 +6,7 @@
 #include "support/kernels.hpp"
 
 #include <array>
+#include <vector>
 
 using namespace std::chrono_literals;
 using coho::as_bytes;
@@ -77,11 +78,42 @@ task<> count_connections() {
     CHECK(made <= counted);
 }
 
+/// A client that sends on and on and never reads, until the server takes no more.
+template <class Backend>
+task<> count_while_full() {
+    constexpr int warm = 100;
+    constexpr std::size_t offered = 64 << 20;
+    auto pair = co_await support::connect_pair<Backend>();
+    coho::task_group connections;
+    int answered = 0;
+    co_await connections.spawn(echo<Backend>, std::move(pair.server));
+    for (int i = 0; i < warm; ++i) answered += co_await ask<Backend>(pair.client);
+    const std::vector<std::byte> bytes(100'000);
+    const auto before = support::allocations();
+    std::size_t taken = 0;
+    while (taken < offered) {
+        auto sent = co_await coho::timeout(100ms, pair.client.write_some(bytes));
+        if (!sent) break;
+        taken += *sent;
+    }
+    const auto made = support::allocations() - before;
+    co_await pair.client.close();
+    co_await connections.join();
+    CHECK(answered == warm);
+    CHECK(taken < offered);
+    CHECK(made == 0);
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("an echo with a timeout on each operation allocates nothing",
                    "[conformance][heap]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([] { return count_echoes<TestType>(); });
+}
+
+TEMPLATE_TEST_CASE("H29: a client that never reads costs a server no memory",
+                   "[conformance][heap][H29]", COHO_TEST_KERNELS) {
+    support::run_on<TestType>([] { return count_while_full<TestType>(); });
 }
 
 TEMPLATE_TEST_CASE("a short connection allocates once at most, its client included",
