@@ -128,8 +128,8 @@ constexpr result<endpoint> endpoint::parse(std::string_view text) noexcept {
     return endpoint(*address, static_cast<std::uint16_t>(port));
 }
 
-/// Hexadecimal groups as in RFC 5952: the longest run of zero groups, the first of equals and two at
-/// least, is left out.
+/// Hexadecimal groups as in RFC 5952: the longest run of zero groups is left out, the first of
+/// equals, if it has two or more.
 constexpr void add_groups(address_text& text,
                           const std::array<std::uint16_t, 8>& groups) noexcept {
     std::size_t gap = 8, gap_length = 1;
