@@ -128,9 +128,10 @@ constexpr result<endpoint> endpoint::parse(std::string_view text) noexcept {
     return endpoint(*address, static_cast<std::uint16_t>(port));
 }
 
-/// Hexadecimal groups as in RFC 5952: the longest run of zero groups, the first of equals and two at
-/// least, is left out.
-constexpr void add_groups(address_text& text, const std::array<std::uint16_t, 8>& groups) noexcept {
+/// Hexadecimal groups as in RFC 5952: the longest run of zero groups is left out, the first of
+/// equals, if it has two or more.
+constexpr void add_groups(address_text& text,
+                          const std::array<std::uint16_t, 8>& groups) noexcept {
     std::size_t gap = 8, gap_length = 1;
     for (std::size_t i = 0; i < 8; ++i) {
         std::size_t length = 0;
