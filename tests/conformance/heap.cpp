@@ -91,10 +91,11 @@ task<> count_while_full() {
     const std::vector<std::byte> bytes(100'000);
     const auto before = support::allocations();
     std::size_t taken = 0;
-    while (taken < offered) {
+    std::size_t last = 1;
+    while (last > 0 && taken < offered) {
         auto sent = co_await coho::timeout(100ms, pair.client.write_some(bytes));
-        if (!sent) break;
-        taken += *sent;
+        last = sent ? *sent : 0;
+        taken += last;
     }
     const auto made = support::allocations() - before;
     co_await pair.client.close();
