@@ -31,6 +31,7 @@ struct echo_server {
                           coho::scheduler<Backend>::current().backend_name());
         while (auto accepted = co_await listener.accept())
             co_await connections.spawn(echo<Backend>, std::move(*accepted), chosen.idle);
+        co_await listener.close();  // whoever comes while we drain is refused, and does not wait
         co_await connections.join();
     }
 };
