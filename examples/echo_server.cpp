@@ -18,7 +18,8 @@ struct echo_server {
     static coho::task<> echo(coho::basic_tcp_stream<Backend> stream, std::chrono::seconds idle) {
         std::array<std::byte, 16384> buffer;
         while (auto received = co_await coho::timeout(idle, stream.read_some(buffer))) {
-            auto sent = co_await stream.write_all(std::span(buffer).first(*received));
+            auto sent =
+                co_await coho::timeout(idle, stream.write_all(std::span(buffer).first(*received)));
             if (!sent) break;
         }
     }
