@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import fcntl
 import functools
+import os
 import random
 import selectors
 import socket
 import struct
+import termios
 import time
 
 from .common import QUIET_SECONDS, Failed, options
@@ -72,14 +75,24 @@ class Client:
         if not piece:
             raise self.cut("the end of the stream")
         if own != piece:
-            at = next((i for i, (a, b) in enumerate(zip(own, piece)) if a != b), len(own))
-            raise Failed(f"each client's own bytes, {bytes(own[at:at + 24])} after {self.received + at} of them",
-                         f"{piece[at:at + 24]}")
+            raise self.wrong(own, piece)
         self.received += len(piece)
+
+    def wrong(self, own, piece):
+        at = next((i for i, (a, b) in enumerate(zip(own, piece)) if a != b), len(own))
+        words, place = piece[at:at + 32], self.received + at
+        later = bytes(self.message[:self.sent]).find(words, place)
+        came = (f"{later - place} bytes missing after {place}" if later > place else
+                f"after {place} of them what this client did not send there: {words}")
+        return Failed("each client's own bytes in their order", came)
 
     def cut(self, reason):
         reason = reason.strerror.lower() if isinstance(reason, OSError) else reason
         return Failed(f"{len(self.message)} bytes back", f"{self.received}, and then: {reason}")
+
+    def is_taken(self):
+        """Whether all that was sent has arrived at the server's system."""
+        return struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0] == 0
 
     def shut_down(self):
         with contextlib.suppress(OSError):  # the server has closed before

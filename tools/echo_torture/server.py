@@ -98,7 +98,7 @@ class OwnServer(Server):
             wanted = (f"connections at port {self.port}" if self.port else
                       "a line `listening on HOST:PORT`, flushed, on its standard output")
             raise Failed(wanted, f"nothing within {START_SECONDS} s" if self.address is False else
-                         "an end of the server")
+                         self.fate())
 
     def find_listener(self):
         for host in ("127.0.0.1", "::1"):

@@ -132,15 +132,22 @@ def resets(target):
 
 @torture("one client that goes away during a download takes the server down")
 def reset_while_sending(target):
-    """Clients leave, with RST or with bytes unread, while the server still has much to send"""
+    """Clients leave in different ways while the server still has much to send"""
     with target.start() as server:
         with descriptors_return(server):
+            for client in server.connect(*[noise(48 << 10)] * 100):
+                client.send(len(client.message))
+                client.close()
             clients = server.connect(*[noise(8 * MIB)] * 12, receive_buffer=64 << 10)
             fill(clients)
-            for number, client in enumerate(clients):
-                if number % 3 > 0:  # then the server's next write is to a pipe that is broken
-                    client.shut_down()
-                client.close() if number % 3 == 1 else client.reset()
+            for client in clients[::2]:
+                client.say_no_more()
+                while not client.is_taken():
+                    exchange([client], client.received + 4096)
+                # Its end arrives too, and the server's next write is one to a broken pipe.
+                client.shut_down()
+            for client in clients:
+                client.reset()
         server.check_serves()
         return server.notes
 
