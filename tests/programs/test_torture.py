@@ -1,4 +1,4 @@
-"""tools/torture lets sound servers pass, and finds each fault of faulty_server.py by the test meant for it."""
+"""tools/torture lets a sound server pass, and finds each fault of faulty_server.py by the test for it."""
 
 import concurrent.futures
 import pathlib
@@ -34,7 +34,7 @@ FAULTS = [
     ("NeverClosesIdle", "half_open", "open descriptors"),
     ("KeepsWhoNeverReads", "half_open", "open descriptors"),
     ("IgnoresInterrupt", "interrupt", "still listens"),
-    ("DiesOfInterrupt", "interrupt", "death of SIGINT"),
+    ("DiesOfInterrupt", "interrupt", "death by SIGINT"),
     ("ListensOnWhileItDrains", "interrupt", "still listens"),
     ("ComplainsAfterInterrupt", "interrupt", "status 1"),
     ("IgnoresSecondInterrupt", "interrupt_twice", "second SIGINT"),

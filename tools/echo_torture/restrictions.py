@@ -23,20 +23,32 @@ def checked(outcome, call):
         raise OSError(ctypes.get_errno(), f"{call}: {os.strerror(ctypes.get_errno())}")
 
 
+def die_with_parent():
+    """No orphan is left, even if we are killed."""
+    set_parent_death_signal = 1
+    checked(libc.prctl(set_parent_death_signal, signal.SIGKILL), "prctl")
+
+
 def limit_descriptors(count):
     """Soft and hard, because some runtimes raise the soft limit at once."""
     return functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (count, count))
+
+
+# The numbers of these calls are the same on every architecture.
+IO_URING_SETUP, IO_URING_ENTER, IO_URING_REGISTER = 425, 426, 427
 
 
 class FilterProgram(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
-def forbid_io_uring(reason):
-    """A seccomp filter under which io_uring_setup fails with the errno `reason`, as in containers."""
-    load, jump_if_equal, give, io_uring_setup = 0x20, 0x15, 0x06, 425  # on x86_64 and aarch64 alike
-    listing = [(load, 0, 0, 0), (jump_if_equal, 0, 1, io_uring_setup),
-               (give, 0, 0, 0x00050000 | reason), (give, 0, 0, 0x7FFF0000)]
+def refuse_calls(numbers, reason):
+    """A seccomp filter, as containers have it: these system calls fail with the errno `reason`."""
+    load, jump_if_equal, give = 0x20, 0x15, 0x06
+    allow, fail = 0x7FFF0000, 0x00050000 | reason
+    listing = [(load, 0, 0, 0)]
+    listing += [(jump_if_equal, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
+    listing += [(give, 0, 0, allow), (give, 0, 0, fail)]
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in listing)
     program = FilterProgram(len(listing), code)
 
@@ -51,8 +63,7 @@ def forbid_io_uring(reason):
 def prepare_child(restrictions):
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells ignore it for what runs in the background
     if sys.platform == "linux":
-        set_parent_death_signal = 1
-        checked(libc.prctl(set_parent_death_signal, signal.SIGKILL), "prctl")
+        die_with_parent()
     for restriction in restrictions:
         restriction()
 

@@ -155,7 +155,7 @@ class OwnServer(Server):
     def fate(self):
         status = self.process.returncode
         if status < 0:
-            return f"death of {signal.Signals(-status).name}"
+            return f"death by {signal.Signals(-status).name}"
         return f"an end of the server with status {status}"
 
     def last_words(self):
@@ -169,7 +169,10 @@ class OwnServer(Server):
                           ("no error", str(failure)))
         grace = 0.5  # seconds; the end of a connection is seen before that of its process
         if self.end_within(grace) and self.fate() not in came:
-            came += f", and {self.fate()}"
+            if self.may_end or not self.address:
+                came += f", and {self.fate()}"
+            else:
+                expected, came = "a server that lives on", f"{self.fate()}; its clients saw: {came}"
         return Failed(expected, came, self.last_words())
 
     def kill(self):
