@@ -18,7 +18,8 @@ struct echo_server {
     static coho::task<> echo(coho::basic_tcp_stream<Backend> stream, std::chrono::seconds idle) {
         std::array<std::byte, 16384> buffer;
         while (auto received = co_await coho::timeout(idle, stream.read_some(buffer))) {
-            auto sent = co_await stream.write_all(std::span(buffer).first(*received));
+            auto sent =
+                co_await coho::timeout(idle, stream.write_all(std::span(buffer).first(*received)));
             if (!sent) break;
         }
     }
@@ -31,6 +32,7 @@ struct echo_server {
                           coho::scheduler<Backend>::current().backend_name());
         while (auto accepted = co_await listener.accept())
             co_await connections.spawn(echo<Backend>, std::move(*accepted), chosen.idle);
+        co_await listener.close();  // whoever comes while we drain is refused, and does not wait
         co_await connections.join();
     }
 };

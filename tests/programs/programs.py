@@ -7,14 +7,11 @@ status. They wait for events with a deadline and listen on port 0, so that they 
 import argparse
 import contextlib
 import ctypes
-import functools
 import hashlib
 import os
 import pathlib
 import re
-import resource
 import select
-import signal
 import socket
 import struct
 import subprocess
@@ -22,6 +19,10 @@ import sys
 import tempfile
 import time
 import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent.parent / "tools"))
+
+from echo_torture import restrictions
 
 PATIENCE = 10.0  # seconds until a test gives up on what has to come; never a measure of speed
 
@@ -45,48 +46,9 @@ def main():
 
 # What happens in the child between fork and exec
 
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def checked_prctl(*arguments):
-    if libc.prctl(*arguments) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-def limit_descriptors(count):
-    return functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (count, count))
-
-
-# The numbers of these calls are the same on every architecture.
-IO_URING_SETUP, IO_URING_ENTER, IO_URING_REGISTER = 425, 426, 427
-
-
-class FilterProgram(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
-
-
-def refuse_calls(numbers, reason):
-    """A seccomp filter, as containers have it: these system calls fail with the errno `reason`."""
-    load, jump_if_equal, give = 0x20, 0x15, 0x06
-    allow, fail = 0x7FFF0000, 0x00050000 | reason
-    listing = [(load, 0, 0, 0)]
-    listing += [(jump_if_equal, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
-    listing += [(give, 0, 0, allow), (give, 0, 0, fail)]
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in listing)
-    program = FilterProgram(len(listing), code)
-
-    def install():
-        set_no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
-        checked_prctl(set_no_new_privileges, 1, 0, 0, 0)
-        checked_prctl(set_seccomp, filter_mode, ctypes.byref(program))
-
-    return install
-
-
 def child_setup(steps):
     def prepare():
-        set_parent_death_signal = 1
-        checked_prctl(set_parent_death_signal, signal.SIGKILL)  # no orphan, even if we are killed
+        restrictions.die_with_parent()
         for step in steps:
             step()
 
@@ -98,7 +60,7 @@ def child_setup(steps):
 def io_uring_refusal():
     """Why this machine forbids io_uring, or None where it does not."""
     parameters = ctypes.create_string_buffer(120)  # struct io_uring_params
-    ring = libc.syscall(IO_URING_SETUP, 4, parameters)
+    ring = restrictions.libc.syscall(restrictions.IO_URING_SETUP, 4, parameters)
     if ring < 0:
         return os.strerror(ctypes.get_errno())
     os.close(ring)

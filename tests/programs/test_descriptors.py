@@ -5,11 +5,12 @@ import socket
 import time
 
 import programs
+from programs import restrictions
 
 
 class Descriptors(programs.ProgramTest):
     def test_lack_of_descriptors_is_waited_out_at_rest(self):
-        server = self.start_server(setup=[programs.limit_descriptors(32)])
+        server = self.start_server(setup=[restrictions.limit_descriptors(32)])
         message = b"is there room?\n"
         waiting = {self.connect(server) for _ in range(80)}
         for connection in waiting:

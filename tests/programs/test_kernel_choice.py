@@ -4,16 +4,17 @@ import errno
 import subprocess
 
 import programs
+from programs import restrictions
 
 
 FORBIDDEN = {
-    "refused as Docker does": programs.refuse_calls(
-        [programs.IO_URING_SETUP, programs.IO_URING_ENTER, programs.IO_URING_REGISTER],
+    "refused as Docker does": restrictions.refuse_calls(
+        [restrictions.IO_URING_SETUP, restrictions.IO_URING_ENTER, restrictions.IO_URING_REGISTER],
         errno.EPERM),
-    "unknown to the system": programs.refuse_calls(
-        [programs.IO_URING_SETUP, programs.IO_URING_ENTER, programs.IO_URING_REGISTER],
+    "unknown to the system": restrictions.refuse_calls(
+        [restrictions.IO_URING_SETUP, restrictions.IO_URING_ENTER, restrictions.IO_URING_REGISTER],
         errno.ENOSYS),
-    "set up but not entered": programs.refuse_calls([programs.IO_URING_ENTER], errno.EPERM),
+    "set up but not entered": restrictions.refuse_calls([restrictions.IO_URING_ENTER], errno.EPERM),
 }
 
 
