@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("H4: close cancels both directions and waits for both",
 }
 
 TEMPLATE_TEST_CASE("H4: close cancels an accept that waits", "[conformance][close][H4]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto listener =
             coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("H3: connections that nobody accepted end with their listener
 }
 
 TEMPLATE_TEST_CASE("H4: close cancels a connect that waits", "[conformance][close][H4]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         const unwilling_listener listener;
         auto& on = coho::scheduler<TestType>::current();
@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE("H4: a connect that waits is cancelled by its time and leaves
 }
 
 TEMPLATE_TEST_CASE("H4: close cancels a datagram's receive that waits",
-                   "[conformance][close][H4]", COHO_TEST_KERNELS) {
+                   "[conformance][close][H4]", COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto socket = coho::basic_udp_socket<TestType>::bind(endpoint::loopback(0)).value();
         std::array<std::byte, 16> buffer{};
@@ -241,7 +241,7 @@ TEMPLATE_TEST_CASE("close: what was moved from is closed, and what it was moved 
 }
 
 TEMPLATE_TEST_CASE("close: listeners and datagram sockets say closed afterwards",
-                   "[conformance][close]", COHO_TEST_KERNELS) {
+                   "[conformance][close]", COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto listener =
             coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();

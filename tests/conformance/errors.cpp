@@ -24,7 +24,7 @@ endpoint deserted() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("errors: a refused connection names the address", "[conformance][errors]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         const auto where = deserted();
         auto stream = co_await coho::connect<TestType>(where);
@@ -96,7 +96,7 @@ TEMPLATE_TEST_CASE("H19: writing to a peer that is gone is connection_reset and 
 }
 
 TEMPLATE_TEST_CASE("errors: an address in use is named", "[conformance][errors]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto first = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
         const auto where = first.local_endpoint();

@@ -113,7 +113,7 @@ TEMPLATE_TEST_CASE("options: streams have no_delay set from the start", "[confor
 }
 
 TEMPLATE_TEST_CASE("H22: every socket is close-on-exec", "[conformance][options][H22]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_ALL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
         auto socket = coho::basic_udp_socket<TestType>::bind(endpoint::loopback(0)).value();

@@ -32,7 +32,7 @@ task<> read_into(Stream* stream, std::byte* place) {
 TEMPLATE_TEST_CASE("ownership: two readers on one stream end the process with a sentence",
                    "[conformance][ownership]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         co_await coho::when_all(read_into(&stream, &buffer[0]), read_into(&stream, &buffer[1]));
     });
     CHECK(end.signal == SIGABRT);
@@ -53,7 +53,7 @@ TEMPLATE_TEST_CASE("ownership: two writers on one stream end the process with a 
 TEMPLATE_TEST_CASE("ownership: a stream that is moved while in use ends the process",
                    "[conformance][ownership]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         coho::task_group group;
         co_await group.spawn(read_into<coho::basic_tcp_stream<TestType>>, &stream, &buffer[0]);
         const auto moved = std::move(stream);
@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("ownership: a stream that is moved while in use ends the proc
 TEMPLATE_TEST_CASE("ownership: a stream that is destroyed while in use ends the process",
                    "[conformance][ownership]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         coho::task_group group;
         std::optional doomed(std::move(stream));
         co_await group.spawn(read_into<coho::basic_tcp_stream<TestType>>, &*doomed, &buffer[0]);
@@ -80,7 +80,7 @@ TEMPLATE_TEST_CASE("ownership: a stream that is destroyed while in use ends the 
 TEMPLATE_TEST_CASE("H1: an operation that is destroyed in flight ends the process",
                    "[conformance][ownership][H1]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         auto& inherited = co_await coho::inherited();
         auto reading = stream.read_some(buffer);
         (void)reading.start(inherited, std::noop_coroutine());
@@ -92,7 +92,7 @@ TEMPLATE_TEST_CASE("H1: an operation that is destroyed in flight ends the proces
 TEMPLATE_TEST_CASE("H1: a coroutine that is destroyed in flight ends the process",
                    "[conformance][ownership][H1]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         auto& inherited = co_await coho::inherited();
         auto reading = read_into(&stream, &buffer[0]);
         (void)reading.start(inherited, std::noop_coroutine());
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("H1: a coroutine that is destroyed in flight ends the process
 TEMPLATE_TEST_CASE("ownership: a group left with children in flight ends the process",
                    "[conformance][ownership]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         coho::task_group group;
         co_await group.spawn(read_into<coho::basic_tcp_stream<TestType>>, &stream, &buffer[0]);
     });
@@ -115,7 +115,7 @@ TEMPLATE_TEST_CASE("ownership: a group left with children in flight ends the pro
 TEMPLATE_TEST_CASE("ownership: a stream in a task of another scheduler ends the process",
                    "[conformance][ownership]", COHO_TEST_KERNELS) {
     const auto end = end_of<TestType>([](auto& stream) -> task<> {
-        small_buffer buffer;
+        std::array<std::byte, 16> buffer;
         coho::scheduler<TestType> other;
         other.run([&]() -> task<> { co_await read_into(&stream, &buffer[0]); });
         co_return;

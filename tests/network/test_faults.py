@@ -35,8 +35,8 @@ def enter_private_network():
         package = "nftables" if missing == "nft" else "iproute2"
         raise NotPermitted(f"there is no {missing} here (package {package})")
     user, group = os.getuid(), os.getgid()
-    if programs.libc.unshare(new_network) != 0:
-        if programs.libc.unshare(new_user | new_network) != 0:
+    if programs.restrictions.libc.unshare(new_network) != 0:
+        if programs.restrictions.libc.unshare(new_user | new_network) != 0:
             why = os.strerror(ctypes.get_errno())
             raise NotPermitted(f"the system allows no network namespace ({why}); root may make one")
         pathlib.Path("/proc/self/setgroups").write_text("deny")

@@ -41,6 +41,9 @@ void run_on(Function function) {
         coho::scheduler<Backend> loop;
         CHECK(loop.run(within_bounds<Function>, function) == 0);
         CHECK(loop.frames().live() == 0);
+        if constexpr (requires { loop.kernel().open_handles(); }) {
+            CHECK(loop.kernel().open_handles() == 0);
+        }
     }
     CHECK(open_descriptors() == descriptors);
 }

@@ -8,6 +8,18 @@
 /// The kernels that the same tests run on: TEMPLATE_TEST_CASE("...", "[...]", COHO_TEST_KERNELS).
 namespace support {
 
+/// The simulated kernel on a good day: what conformance asks is what comes of no faults.
+struct simulated : coho::simulated {
+    explicit simulated(const options& = {}) : coho::simulated(calm()) {}
+
+private:
+    static options calm() {
+        options wanted;
+        wanted.faults = coho::fault_set::none();
+        return wanted;
+    }
+};
+
 #ifdef _WIN32
 
 using any_kernel = coho::iocp;
@@ -54,3 +66,6 @@ using either_second = coho::either<unusable, coho::epoll>;
 #else
 #define COHO_TEST_KERNELS support::io_uring, coho::epoll, coho::native
 #endif
+// For cases of which both ends are coho's. The others look at sockets from outside, with the system's own
+// calls, count descriptors, or need threads and processes: what only a real kernel has.
+#define COHO_TEST_ALL_KERNELS COHO_TEST_KERNELS, support::simulated
