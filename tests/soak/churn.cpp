@@ -1,7 +1,7 @@
 // The visitors of a soak: they come to an echo server and go again, each in its own way, wave after
-// wave. A wave begins with each line on standard input, and ends with the count of visits on standard
-// output, which is there in the beginning too.
-// Between two waves nobody is there. tools/soak drives it.
+// wave. A wave begins with each line on standard input, and ends with the count of visits on
+// standard output, which is there in the beginning too. Between two waves nobody is there.
+// tools/soak drives it.
 
 #include "../../examples/command_line.hpp"
 #include "../support/stream_bytes.hpp"
@@ -108,8 +108,8 @@ private:
         return next;
     }
 
-    /// All of them are served at once, so that the most that a server ever holds for them is what it
-    /// holds in each wave.
+    /// All of them are served at once, so that the most that a server ever holds for them is what
+    /// it holds in each wave.
     coho::task<> meet(wave& others) {
         auto with = co_await connect();
         try {
