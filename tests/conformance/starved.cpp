@@ -108,7 +108,7 @@ void check_in_child(Function program) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("H12: accepting that ended for want of descriptors begins again, time after time",
+TEMPLATE_TEST_CASE("H12: accepting that ended for want of descriptors begins again, each time",
                    "[conformance][H12]", COHO_TEST_KERNELS) {
     check_in_child([] {
         coho::scheduler<TestType> loop;

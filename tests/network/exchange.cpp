@@ -36,7 +36,7 @@ coho::task<coho::result<void>> send_all(coho::basic_tcp_stream<Backend>& stream,
     co_return stream.shutdown_send();
 }
 
-/// The end of the stream is one of the errors: it is for the caller to say whether it came too soon.
+/// The end of the stream is one of the errors: the caller knows whether it came too soon.
 template <class Backend>
 coho::task<coho::error> receive_all(coho::basic_tcp_stream<Backend>& stream,
                                     const settings& chosen, std::uint64_t& came) {

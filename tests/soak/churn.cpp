@@ -1,11 +1,12 @@
 // The visitors of a soak: they come to an echo server and go again, each in its own way, wave after
-// wave. A wave begins with each line on standard input, and ends with the count of visits on standard
-// output, which is there in the beginning too.
-// Between two waves nobody is there. tools/soak drives it.
+// wave. A wave begins with each line on standard input, and ends with the count of visits on
+// standard output, which is there in the beginning too. Between two waves nobody is there.
+// tools/soak drives it.
 
 #include "../../examples/command_line.hpp"
 #include "../support/stream_bytes.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <random>
@@ -31,6 +32,14 @@ constexpr std::array<const char*, kinds> names{
     "reads nothing", "datagrams", "silent", "stalled"};
 using counts = std::array<std::uint64_t, kinds>;
 
+/// What the visitors of one wave share.
+struct wave {
+    coho::time_point end;
+    std::uint32_t expected;
+    std::uint32_t present = 0;
+    counts* happened;
+};
+
 /// What was not as it should be, in a sentence.
 struct wrong : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -53,16 +62,19 @@ coho::task<> read_until_closed(Stream& stream) {
     must_be(received, coho::errc::cancelled, "a read under which the stream was closed");
 }
 
+/// Keeps its memory from wave to wave, and has touched all of it: what grows is not the visitor's.
 template <class Backend>
 class visitor {
     using stream = coho::basic_tcp_stream<Backend>;
 
 public:
-    visitor(const settings& chosen, std::uint32_t seed) : chosen_(&chosen), dice_(seed) {}
+    visitor(const settings& chosen, std::uint32_t seed)
+        : chosen_(&chosen), dice_(seed), out_(most_bytes), in_(most_bytes) {}
 
     /// One visit after another until the time has come.
-    coho::task<> come_and_go(coho::time_point end, bool silently, counts& happened) {
+    coho::task<> come_and_go(wave& with_others, bool silently) {
         auto way = silently ? silent : polite;
+        co_await meet(with_others);
         do {
             bool was_slow = false;
             try {
@@ -70,18 +82,44 @@ public:
             } catch (const too_slow&) {
                 was_slow = true;
             }
-            ++happened[was_slow ? stalled : way];
+            ++(*with_others.happened)[was_slow ? stalled : way];
             way = static_cast<kind>(number(polite, datagram));
             co_await coho::sleep(std::chrono::microseconds(number(0, 20'000)));
-        } while (coho::now() < end);
+        } while (coho::now() < with_others.end);
     }
 
 private:
     int number(int least, int most) {
         return std::uniform_int_distribution(least, most)(dice_);
     }
-    /// As many small ones as large.
-    std::size_t size() { return static_cast<std::size_t>(number(1, 255)) << number(0, 8); }
+    /// A message, as often small as large, and room for its echo.
+    struct message {
+        std::uint64_t place;
+        std::span<std::byte> out, in;
+
+        void check() const {
+            if (support::first_wrong(in, place)) throw wrong("a message came back changed");
+        }
+    };
+    message next_message() {
+        const auto size = static_cast<std::size_t>(number(1, 255)) << number(0, 8);
+        const message next{dice_(), std::span(out_).first(size), std::span(in_).first(size)};
+        support::fill(next.out, next.place);
+        return next;
+    }
+
+    /// All of them are served at once, so that the most that a server ever holds for them is what
+    /// it holds in each wave.
+    coho::task<> meet(wave& others) {
+        auto with = co_await connect();
+        try {
+            co_await exchange(with, 1);
+        } catch (const too_slow&) {
+        }
+        ++others.present;
+        bool goes_on = true;
+        while (goes_on && others.present < others.expected) goes_on = co_await coho::sleep(1ms);
+    }
 
     coho::task<> visit(kind way) {
         switch (way) {
@@ -98,31 +136,28 @@ private:
     }
 
     coho::task<stream> connect() {
-        const auto limit = 30s;
-        for (;;) {
-            auto connected =
-                co_await coho::timeout(limit, coho::connect<Backend>(chosen_->streams));
-            if (connected) co_return std::move(*connected);
-            // Ports that closed a moment ago are not free yet.
-            if (connected.error() != coho::errc::address_not_available) {
-                throw wrong(connected.error().message());
-            }
+        auto connected = co_await try_to_connect();
+        // Ports that closed a moment ago are not free yet.
+        while (!connected && connected.error() == coho::errc::address_not_available) {
             co_await coho::sleep(20ms);
+            connected = co_await try_to_connect();
         }
+        co_return std::move(connected).value();
+    }
+    coho::task<coho::result<stream>> try_to_connect() {
+        return coho::connect<Backend>(chosen_->streams);
     }
     coho::task<> exchange(stream& with, int messages) {
         const auto begin = coho::now();
         for (int i = 0; i < messages; ++i) {
-            const auto place = dice_();
-            std::vector<std::byte> out(size()), in(out.size());
-            support::fill(out, place);
+            const auto next = next_message();
             auto [sent, received] =
-                co_await coho::when_all(coho::timeout(30s, with.write_all(out)),
-                                        coho::timeout(30s, with.read_exactly(in)));
+                co_await coho::when_all(coho::timeout(30s, with.write_all(next.out)),
+                                        coho::timeout(30s, with.read_exactly(next.in)));
             if ((!sent || !received) && coho::now() - begin > 500ms) throw too_slow();
             must_be(sent, coho::errc::none, "sending a message");
             must_be(received, coho::errc::none, "receiving its echo");
-            if (support::first_wrong(in, place)) throw wrong("a message came back changed");
+            next.check();
         }
     }
 
@@ -132,22 +167,20 @@ private:
     }
     coho::task<> visit_half_closed() {
         auto with = co_await connect();
-        const auto place = dice_();
-        std::vector<std::byte> out(size()), in(out.size());
-        support::fill(out, place);
-        auto sent = co_await coho::timeout(30s, with.write_all(out));
+        const auto next = next_message();
+        auto sent = co_await coho::timeout(30s, with.write_all(next.out));
         must_be(sent, coho::errc::none, "sending a message");
         must_be(with.shutdown_send(), coho::errc::none, "ending a stream");
-        auto received = co_await coho::timeout(30s, with.read_exactly(in));
+        auto received = co_await coho::timeout(30s, with.read_exactly(next.in));
         must_be(received, coho::errc::none, "receiving an echo after the end");
-        if (support::first_wrong(in, place)) throw wrong("a message came back changed");
-        auto end = co_await coho::timeout(30s, with.read_some(in));
+        next.check();
+        auto end = co_await coho::timeout(30s, with.read_some(next.in));
         must_be(end, coho::errc::end_of_stream, "reading on after the end");
     }
     coho::task<> visit_and_reset() {
         auto with = co_await connect();
-        const std::vector<std::byte> out(size());
-        auto sent = co_await coho::timeout(30s, with.write_all(out));
+        const auto next = next_message();
+        auto sent = co_await coho::timeout(30s, with.write_all(next.out));
         must_be(sent, coho::errc::none, "sending a message");
         must_be(with.set(coho::linger{true, 0s}), coho::errc::none, "setting linger");
     }
@@ -178,10 +211,9 @@ private:
     coho::task<> visit_without_reading() {
         auto with = co_await connect();
         must_be(with.set(coho::receive_buffer_size{4096}), coho::errc::none, "setting a buffer");
-        const std::vector<std::byte> out(1 << 16);
         auto reason = coho::errc::none;
         while (reason == coho::errc::none) {
-            auto sent = co_await coho::timeout(10ms, with.write_some(out));
+            auto sent = co_await coho::timeout(10ms, with.write_some(out_));
             if (!sent) reason = sent.error().reason();
         }
         if (reason != coho::errc::timed_out) throw wrong("a full stream ended");
@@ -197,30 +229,30 @@ private:
         auto socket =
             coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
         for (int i = number(1, 8); i > 0; --i) {
-            const auto place = dice_();
-            std::vector<std::byte> out(size() % 8192 + 1), in(out.size() + 1);
-            support::fill(out, place);
+            const auto next = next_message();
+            const auto out = next.out.first(std::min<std::size_t>(next.out.size(), 8192));
             auto sent = co_await socket.send_to(out, chosen_->datagrams);
             must_be(sent, coho::errc::none, "sending a datagram");
-            auto received = co_await coho::timeout(1s, socket.receive_from(in));
+            auto received = co_await coho::timeout(1s, socket.receive_from(in_));
             // It may be lost, and another socket is asked next.
             if (!received) break;
             if (received->bytes.size() != out.size() ||
-                support::first_wrong(received->bytes, place)) {
+                support::first_wrong(received->bytes, next.place)) {
                 throw wrong("a datagram came back changed");
             }
         }
     }
 
+    static constexpr std::size_t most_bytes = 1 << 16;
+
     const settings* chosen_;
     std::mt19937 dice_;
+    std::vector<std::byte> out_, in_;
 };
 
 template <class Backend>
-coho::task<> live(const settings& chosen, std::uint32_t seed, coho::time_point end, bool silently,
-                  counts& happened) {
-    visitor<Backend> one(chosen, seed);
-    co_await one.come_and_go(end, silently, happened);
+coho::task<> come_and_go(visitor<Backend>& one, wave& with_others, bool silently) {
+    return one.come_and_go(with_others, silently);
 }
 
 void tell(const counts& happened) {
@@ -234,17 +266,20 @@ struct churn {
     template <class Backend>
     static coho::task<> serve(settings chosen) {
         counts happened{};
-        auto seed = chosen.seed;
+        std::vector<visitor<Backend>> visitors;
+        for (std::uint32_t i = 0; i < chosen.visitors; ++i) {
+            visitors.emplace_back(chosen, chosen.seed + i);
+        }
         char line[16];
         tell(happened);
         while (std::fgets(line, sizeof line, stdin)) {
-            const auto end = coho::now() + chosen.wave;
-            coho::task_group visitors;
+            wave next{coho::now() + chosen.wave, chosen.visitors, 0, &happened};
+            coho::task_group group;
             for (std::uint32_t i = 0; i < chosen.visitors; ++i) {
-                co_await visitors.spawn(live<Backend>, std::cref(chosen), seed++, end, i < 2,
-                                        std::ref(happened));
+                co_await group.spawn(come_and_go<Backend>, std::ref(visitors[i]), std::ref(next),
+                                     i < 2);
             }
-            co_await visitors.join();
+            co_await group.join();
             tell(happened);
         }
         for (std::size_t i = 0; i < kinds; ++i) {

@@ -12,6 +12,7 @@ namespace {
 struct settings {
     coho::endpoint where = coho::endpoint::loopback(7777);
     std::chrono::seconds idle{30};
+    std::size_t most_connections = 10'000;
     std::string_view leak = "nothing";
 };
 
@@ -45,7 +46,7 @@ struct leaky_echo {
     template <class Backend>
     static coho::task<> serve(settings chosen) {
         auto listener = coho::basic_tcp_listener<Backend>::bind(chosen.where).value();
-        coho::task_group connections;
+        coho::task_group connections({.max_live = chosen.most_connections});
         example::announce(listener.local_endpoint(),
                           coho::scheduler<Backend>::current().backend_name());
         while (auto accepted = co_await listener.accept())
@@ -58,7 +59,7 @@ struct leaky_echo {
 
 int main(int count, char** words) {
     const char* usage = "leaky_echo --leak descriptor|memory|byte [--listen HOST:PORT] "
-                        "[--idle SECONDS] [--backend native|io_uring|epoll]";
+                        "[--idle SECONDS] [--max-connections N] [--backend native|io_uring|epoll]";
     return example::run_main(usage, [&] {
         settings chosen;
         std::string_view kernel = "native";
@@ -67,6 +68,7 @@ int main(int count, char** words) {
             if (*flag == "--listen") chosen.where = line.endpoint();
             else if (*flag == "--backend") kernel = line.value();
             else if (*flag == "--idle") chosen.idle = std::chrono::seconds(line.number());
+            else if (*flag == "--max-connections") chosen.most_connections = line.number();
             else if (*flag == "--leak") chosen.leak = line.value();
             else line.unknown();
         }
