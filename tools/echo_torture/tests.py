@@ -16,7 +16,7 @@ from .restrictions import (IO_URING_SETUP, in_network_of_its_own, limit_descript
 
 FEW_DESCRIPTORS = 100  # for the server that is to run out of them; some runtimes open dozens for themselves
 MORE_MEMORY = 32 * MIB  # what a server may take for one client; half of what that client sends
-BUSY_SHARE = 0.25  # of one processor, for a server that can do nothing
+BUSY_SHARE = 0.1  # of one processor, for a server that can do nothing; who spins may have to share it
 LAZY_DESCRIPTORS = 8  # what a runtime may open for itself meanwhile; a leak is of hundreds
 
 
