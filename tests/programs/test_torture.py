@@ -83,6 +83,11 @@ class SoundServer(unittest.TestCase):
         self.assertIn("skipped  interrupt ", run.stdout)
 
 
+    def test_is_found_where_it_does_not_say_on_what_it_listens(self):
+        run = torture("--test", "trickle", "--", "sh", "-c", '"$@" >/dev/null; exit', "sh", *SERVER)
+        self.assertEqual(run.returncode, 0, run.stdout)
+
+
 class FaultyServer(unittest.TestCase):
     def test_each_fault_is_found_by_its_test(self):
         def run(fault, name, _):
