@@ -125,6 +125,13 @@ public:
     void wait(deadline until, operation_queue& completed) noexcept {
         chosen([&](auto& kernel) { kernel.wait(until, completed); });
     }
+    void prefer_large_pages(std::span<std::byte> memory) noexcept {
+        chosen([&](auto& kernel) {
+            if constexpr (requires { kernel.prefer_large_pages(memory); }) {
+                kernel.prefer_large_pages(memory);
+            }
+        });
+    }
     void wake() noexcept {
         chosen([](auto& kernel) { kernel.wake(); });
     }

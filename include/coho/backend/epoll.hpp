@@ -96,6 +96,9 @@ public:
             if (failed != EINPROGRESS) return finish_now(each, -failed);
         }
         state.prepare(each, request);
+        if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            state.granted_to = &granted_;
+        }
         auto* known = find(state.socket());
         if (!known) return finish_now(each, -EBADF);
         if constexpr (std::is_same_v<Request, request::poll>) {
@@ -118,13 +121,23 @@ public:
         if (!place || *place != &state) return;
         *place = nullptr;
         state.waiter = nullptr;
+        if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            state.leave_granted();
+            state.give_up();
+        }
         each.complete(-ECANCELED, cancelled_);
     }
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
-        const int count = fetch(cancelled_.empty() ? until : long_ago);
         completed.take_all(cancelled_);
+        while (!granted_.empty()) {
+            auto& attempt = static_cast<state<request::receive_leased>&>(granted_.pop());
+            attempt.is_granted = false;
+            retry(static_cast<std::size_t>(descriptor_of(attempt.socket())), direction::receive,
+                  completed);
+        }
+        const int count = fetch(completed.empty() ? until : long_ago);
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
             if (data == woken) continue;
@@ -236,6 +249,8 @@ private:
     bool has_nanoseconds_ = true;
     fork_mark process_;
     operation_queue cancelled_;
+    /// They had bytes but no buffer, and now have one.
+    intrusive_queue<buffer_waiter> granted_;
     growing_array<known_socket> sockets_;
     std::array<epoll_event, 256> events_;
 };

@@ -4,6 +4,7 @@
 #include "socket_address.hpp"
 #include "winsock_errors.hpp"
 
+#include "../buffer/buffer_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <array>
@@ -62,6 +63,40 @@ struct port_request<Calls, request::receive> : port_request_base<Calls, request:
     bool is_over(Calls&, int number, std::size_t moved) noexcept {
         return this->advance(number, moved, this->asked->buffer.size(), this->asked->whole);
     }
+};
+
+/// First a receive without room, which takes nothing away; then one into a buffer, once bytes are
+/// there and a buffer is.
+template <class Calls>
+struct port_request<Calls, request::receive_leased>
+    : port_request_base<Calls, request::receive_leased>, buffer_waiter {
+    port_request() noexcept : buffer_waiter(&granted) {}
+    static void granted(buffer_waiter& waiter) noexcept {
+        auto& self = static_cast<port_request&>(waiter);
+        self.granted_to->push(self);
+    }
+
+    int issue(Calls& calls, std::size_t& moved) noexcept {
+        const auto place = held() ? held().room() : std::span<std::byte>();
+        std::array room{Calls::make_buffer(place.data(), place.size())};
+        return calls.receive(this->socket, room, moved, this->overlapped);
+    }
+    bool is_over(Calls&, int number, std::size_t moved) noexcept {
+        if (!number && !held()) {
+            (void)obtain(*this->asked->buffers);
+            return false;
+        }
+        if (!number && moved > 0) {
+            held().fill(moved);
+            this->asked->received = take_held();
+        } else {
+            give_up();
+        }
+        return this->finish(number ? -number : static_cast<std::intptr_t>(moved));
+    }
+
+    /// Where the kernel finds those whose buffer has come.
+    intrusive_queue<buffer_waiter>* granted_to = nullptr;
 };
 
 template <class Calls>

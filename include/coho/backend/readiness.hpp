@@ -2,11 +2,13 @@
 
 #include "posix_sockets.hpp"
 
+#include "../buffer/buffer_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <concepts>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <poll.h>
 
@@ -37,10 +39,30 @@ struct pending_attempt {
     attempt_outcome (*again)(pending_attempt&, socket_readiness&) noexcept = nullptr;
 };
 
+/// What a request has besides: nothing, mostly.
+template <class Request>
+struct readiness_extra {};
+/// The buffer that bytes are received into, once there are some.
+template <>
+struct readiness_extra<request::receive_leased> : buffer_waiter {
+    readiness_extra() noexcept : buffer_waiter(&granted) {}
+    static void granted(buffer_waiter& waiter) noexcept {
+        auto& self = static_cast<readiness_extra&>(waiter);
+        self.granted_to->push(self);
+        self.is_granted = true;
+    }
+    void leave_granted() noexcept {
+        if (std::exchange(is_granted, false)) granted_to->remove(*this);
+    }
+    /// Where the kernel finds those whose buffer has come.
+    intrusive_queue<buffer_waiter>* granted_to = nullptr;
+    bool is_granted = false;
+};
+
 /// How a request is done on a socket that does not block: tried, and tried again when it may
 /// succeed.
 template <class Request>
-struct readiness_attempt : pending_attempt {
+struct readiness_attempt : pending_attempt, readiness_extra<Request> {
     static constexpr direction side_of_request =
         std::same_as<Request, request::connect> || std::same_as<Request, request::send> ||
                 std::same_as<Request, request::send_vectored> ||
@@ -134,6 +156,25 @@ inline attempt_outcome readiness_attempt<request::receive>::attempt(
         const auto rest = asked->buffer.subspan(progress);
         return ::recv(descriptor, rest.data(), rest.size(), 0);
     });
+}
+
+template <>
+inline attempt_outcome readiness_attempt<request::receive_leased>::attempt(
+    socket_readiness& readiness) noexcept {
+    // Silent connections hold no buffer.
+    if (!obtain(*asked->buffers)) return {};
+    leave_granted();
+    const auto room = held().room();
+    const auto moved = stream(readiness, room.size(), false, [&](int descriptor) {
+        return ::recv(descriptor, room.data(), room.size(), 0);
+    });
+    if (moved.value > 0) {
+        held().fill(static_cast<std::size_t>(moved.value));
+        asked->received = take_held();
+    } else {
+        give_up();
+    }
+    return moved;
 }
 
 template <>

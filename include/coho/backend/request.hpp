@@ -2,6 +2,8 @@
 
 #include "endpoint.hpp"
 
+#include "../buffer/lease.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +48,14 @@ struct receive {
     handle socket = handle::none;
     std::span<std::byte> buffer;
     bool whole = false;
+};
+
+/// The next bytes of a stream, in a buffer that is taken from the pool once they are there. While
+/// the pool is empty it is pending. Outcome: the bytes in `received`, 0 at the end of the stream.
+struct receive_leased {
+    handle socket = handle::none;
+    buffer_pool* buffers = nullptr;
+    lease received{};
 };
 
 /// Outcome: the bytes sent. With `whole` that is all of them.

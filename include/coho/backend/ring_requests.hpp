@@ -19,6 +19,7 @@ enum class ring_tag : std::uintptr_t {
     operation,  ///< an operation whose outcome is the completion's
     request,    ///< a ring_request, which looks at the completion first
     acceptor,
+    leased,     ///< a receive into a buffer of a pool
     wake,
     ignored,    ///< an answer to a cancel
 };

@@ -72,6 +72,7 @@ public:
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         state.template prepare<simulated>(each, request);
+        if constexpr (std::same_as<Request, request::receive_leased>) state.kernel = this;
         auto* const socket = sockets_.find(state.socket());
         if (!socket) return finish_now(state, -EBADF);
         note(happening::started, socket->self.serial, static_cast<std::uint64_t>(state.side));
@@ -140,6 +141,11 @@ public:
     }
     void wake() noexcept { woken_.store(true, std::memory_order_release); }
 
+    /// A buffer has come home for a receive that had bytes but none.
+    void look_again(handle number) noexcept {
+        if (auto* const socket = sockets_.find(number)) tell(*socket);
+    }
+
 private:
     template <class Request>
     friend struct simulated_state;
@@ -167,6 +173,20 @@ private:
         return move_bytes(state.progress, asked.buffer.size(), asked.whole, [&](std::size_t most) {
             return take_bytes(socket, asked.buffer.subspan(state.progress, most));
         });
+    }
+    std::intptr_t attempt(simulated_socket& socket,
+                          state<request::receive_leased>& state) noexcept {
+        // Silent connections hold no buffer.
+        if (is_silent(socket) || !state.obtain(*state.asked->buffers)) return blocked;
+        const auto room = state.held().room();
+        const auto moved = take_bytes(socket, room.first(cut_short(room.size())));
+        if (moved > 0) {
+            state.held().fill(static_cast<std::size_t>(moved));
+            state.asked->received = state.take_held();
+        } else {
+            state.give_up();
+        }
+        return moved;
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::send>& state) noexcept {
         const auto& asked = *state.asked;
@@ -203,11 +223,20 @@ private:
         return failed ? -failed : static_cast<std::intptr_t>(asked.bytes.size());
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::poll>& state) noexcept {
-        bool ready = socket.broken;
-        if (state.side == direction::send) ready = ready || has_room(socket);
-        else ready = ready || socket.arrived > 0 || socket.end_arrived || socket.receiving_ended ||
-                     socket.first_connection || socket.first_datagram;
+        const bool ready = state.side == direction::send
+                               ? socket.broken || has_room(socket)
+                               : can_receive(socket) || socket.first_connection ||
+                                     socket.first_datagram;
         return ready ? 0 : blocked;
+    }
+    /// Nothing can be told to who receives, not even an error.
+    static bool is_silent(const simulated_socket& socket) noexcept {
+        return !can_receive(socket) && (socket.stage == simulated_stage::connected ||
+                                        socket.stage == simulated_stage::connecting);
+    }
+    /// There are bytes, or the end of them.
+    static bool can_receive(const simulated_socket& socket) noexcept {
+        return socket.broken || socket.arrived > 0 || socket.end_arrived || socket.receiving_ended;
     }
 
     /// The number of what went wrong; a connection that broke is gone.
@@ -283,6 +312,7 @@ private:
     void take_cancelled(simulated_socket& socket, simulated_attempt& stopped) noexcept {
         note(happening::cancelled, socket.self.serial, static_cast<std::uint64_t>(stopped.side));
         socket.waiting[static_cast<int>(stopped.side)] = nullptr;
+        if (stopped.give_up_buffer) stopped.give_up_buffer(stopped);
         if (stopped.connects) abandon_connect(socket);
         hand_back(stopped, -ECANCELED);
     }
@@ -394,6 +424,11 @@ private:
     int standstills_ = 0;
     deadline stop_asked_at_ = never;
 };
+
+inline void simulated_extra<request::receive_leased>::granted(buffer_waiter& waiter) noexcept {
+    auto& self = static_cast<simulated_state<request::receive_leased>&>(waiter);
+    self.kernel->look_again(self.socket());
+}
 
 static_assert(backend<simulated>);
 
