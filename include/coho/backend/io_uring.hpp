@@ -107,7 +107,7 @@ public:
         } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
             cancel_leased(each, state);
         } else {
-            if constexpr (needs_ring_request<Request>) state.cancel_asked = true;
+            each.cancel_asked = true;
             // In flight, an operation uses neither its link nor its outcome.
             each.outcome = static_cast<std::intptr_t>(ring_data_of(each, state));
             cancels_.push(each);
@@ -316,7 +316,7 @@ private:
             auto& request = *static_cast<ring_request*>(address);
             auto& waiter = *request.waiter;
             forget_cancel(waiter);
-            if (!request.completed(request, outcome) && submit_again(request)) break;
+            if (!request.of->completed(request, outcome) && submit_again(request)) break;
             waiter.complete(waiter.outcome, completed_);
             break;
         }
@@ -335,7 +335,7 @@ private:
         if (!cancels_.empty()) cancels_.remove(waiter);
     }
     bool submit_again(ring_request& request) noexcept {
-        if (request.cancel_asked) {
+        if (request.waiter->cancel_asked) {
             request.waiter->outcome = -ECANCELED;
             return false;
         }
@@ -344,7 +344,7 @@ private:
             request.waiter->outcome = -EAGAIN;
             return false;
         }
-        request.prepare(request, *entry);
+        request.of->prepare(request, *entry);
         io_uring_sqe_set_data64(entry, ring_data(&request, ring_tag::request));
         return true;
     }
@@ -353,8 +353,7 @@ private:
         if (buffer_ring_) buffers_.set_up(ring_, *request.buffers);
         state.waiter = &each;
         state.asked = &request;
-        state.granted_to = &granted_;
-        state.cancel_asked = false;
+        state.grant_by(granted_);
         state.step =
             buffers_.serves(*request.buffers) ? lease_step::picks : lease_step::polls;
         return submit_leased(state) ? started::pending : finish_now(each, -EAGAIN);
@@ -366,11 +365,10 @@ private:
     }
     void cancel_leased(operation& each, ring_state<request::receive_leased>& state) noexcept {
         if (state.step == lease_step::waits) {
-            if (!state.waits()) granted_.remove(state);
             finish_leased(state, -ECANCELED);
             return;
         }
-        state.cancel_asked = true;
+        each.cancel_asked = true;
         each.outcome = static_cast<std::intptr_t>(ring_data(&state, ring_tag::leased));
         cancels_.push(each);
     }
@@ -381,7 +379,7 @@ private:
         const bool has_no_buffer = outcome == -ENOBUFS && state.step != lease_step::receives;
         const bool is_ready = state.step == lease_step::polls && outcome >= 0;
         if (!has_no_buffer && !is_ready && outcome != -EINTR) return finish_leased(state, outcome);
-        if (state.cancel_asked) return finish_leased(state, -ECANCELED);
+        if (state.waiter->cancel_asked) return finish_leased(state, -ECANCELED);
         if (has_no_buffer && state.step == lease_step::picks) {
             // Others may have taken what was there, and it fails even where nothing is to be read.
             if (!buffers_.refill()) state.step = lease_step::picks_when_sure;
@@ -395,9 +393,8 @@ private:
     void finish_leased(ring_state<request::receive_leased>& state, int outcome) noexcept {
         if (outcome > 0) {
             state.held().fill(static_cast<std::size_t>(outcome));
-            state.asked->received = state.take_held();
         } else {
-            state.give_up();
+            state.give_up(*state.asked->buffers);
         }
         state.waiter->complete(outcome, completed_);
     }
@@ -405,12 +402,9 @@ private:
     /// turn.
     void receive_granted() noexcept {
         while (!granted_.empty()) {
-            auto& state = static_cast<ring_state<request::receive_leased>&>(granted_.pop());
+            auto& state = static_cast<ring_state<request::receive_leased>&>(buffer_waiter::next_of(granted_));
             state.step = lease_step::receives;
-            if (submit_leased(state)) continue;
-            state.step = lease_step::waits;
-            granted_.push(state);
-            return;
+            if (!submit_leased(state)) finish_leased(state, -EAGAIN);
         }
     }
     void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {

@@ -61,9 +61,8 @@ public:
             state.asked = &request;
             state.socket = socket_of(request);
             state.progress = 0;
-            state.cancelled = false;
             if constexpr (std::is_same_v<Request, request::receive_leased>) {
-                state.granted_to = &granted_;
+                state.grant_by(granted_);
             }
             state.arrived = [](void* kernel, port_operation<Calls>& arrived) noexcept {
                 static_cast<basic_iocp*>(kernel)->template take<Request>(arrived);
@@ -79,7 +78,7 @@ public:
             state.acceptor->waiter = nullptr;
             each.complete(-windows_error::operation_aborted, completed_);
         } else {
-            state.cancelled = true;
+            each.cancel_asked = true;
             if (cancelled_without_buffer(state)) return;
             calls().cancel(state.socket, state.overlapped);
         }
@@ -161,7 +160,7 @@ private:
         std::size_t moved = 0;
         const int number = calls().outcome(each.socket, each.overlapped, moved);
         if (!each.is_over(calls(), number, moved)) {
-            if (each.cancelled) each.finish(-windows_error::operation_aborted);
+            if (each.waiter->cancel_asked) each.finish(-windows_error::operation_aborted);
             else if (waits_for_buffer(each) || go_on(each) == started::pending) return;
         }
         each.waiter->complete(each.waiter->outcome, completed_);
@@ -176,8 +175,8 @@ private:
     template <class Request>
     bool cancelled_without_buffer(port_request<Calls, Request>& each) noexcept {
         if constexpr (std::is_same_v<Request, request::receive_leased>) {
-            if (!each.waits() && !granted_.remove(each)) return false;
-            each.give_up();
+            if (!each.waits() && !each.is_granted()) return false;
+            each.give_up(*each.asked->buffers);
             each.waiter->complete(-windows_error::operation_aborted, completed_);
             return true;
         } else {
@@ -187,7 +186,7 @@ private:
     void receive_granted() noexcept {
         while (!granted_.empty()) {
             auto& each =
-                static_cast<port_request<Calls, request::receive_leased>&>(granted_.pop());
+                static_cast<port_request<Calls, request::receive_leased>&>(buffer_waiter::next_of(granted_));
             if (go_on(each) == started::pending) continue;
             each.waiter->complete(each.waiter->outcome, completed_);
         }

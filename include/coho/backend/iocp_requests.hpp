@@ -31,8 +31,6 @@ struct port_request_base : port_operation<Calls> {
     operation* waiter = nullptr;
     Request* asked = nullptr;
     std::size_t progress = 0;
-    // Ours, for a status does not tell whose cancel it was.
-    bool cancelled = false;
 
     /// A stream's bytes have moved; whether that was all.
     bool advance(int number, std::size_t moved, std::size_t wanted, bool whole) noexcept {
@@ -70,12 +68,6 @@ struct port_request<Calls, request::receive> : port_request_base<Calls, request:
 template <class Calls>
 struct port_request<Calls, request::receive_leased>
     : port_request_base<Calls, request::receive_leased>, buffer_waiter {
-    port_request() noexcept : buffer_waiter(&granted) {}
-    static void granted(buffer_waiter& waiter) noexcept {
-        auto& self = static_cast<port_request&>(waiter);
-        self.granted_to->push(self);
-    }
-
     int issue(Calls& calls, std::size_t& moved) noexcept {
         const auto place = held() ? held().room() : std::span<std::byte>();
         std::array room{Calls::make_buffer(place.data(), place.size())};
@@ -88,15 +80,11 @@ struct port_request<Calls, request::receive_leased>
         }
         if (!number && moved > 0) {
             held().fill(moved);
-            this->asked->received = take_held();
         } else {
-            give_up();
+            give_up(*this->asked->buffers);
         }
         return this->finish(number ? -number : static_cast<std::intptr_t>(moved));
     }
-
-    /// Where the kernel finds those whose buffer has come.
-    intrusive_queue<buffer_waiter>* granted_to = nullptr;
 };
 
 template <class Calls>

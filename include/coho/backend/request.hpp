@@ -51,11 +51,11 @@ struct receive {
 };
 
 /// The next bytes of a stream, in a buffer that is taken from the pool once they are there. While
-/// the pool is empty it is pending. Outcome: the bytes in `received`, 0 at the end of the stream.
+/// the pool is empty it is pending. Outcome: the bytes received, 0 at the end of the stream; the
+/// state gives the lease, take_held().
 struct receive_leased {
     handle socket = handle::none;
     buffer_pool* buffers = nullptr;
-    lease received{};
 };
 
 /// Outcome: the bytes sent. With `whole` that is all of them.

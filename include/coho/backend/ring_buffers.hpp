@@ -84,12 +84,6 @@ enum class lease_step : std::uint8_t {
 
 template <>
 struct ring_state<request::receive_leased> : buffer_waiter {
-    ring_state() noexcept : buffer_waiter(&granted) {}
-    static void granted(buffer_waiter& waiter) noexcept {
-        auto& self = static_cast<ring_state&>(waiter);
-        self.granted_to->push(self);
-    }
-
     void prepare(io_uring_sqe& entry) noexcept {
         const int socket = descriptor_of(asked->socket);
         if (step == lease_step::polls) {
@@ -105,12 +99,9 @@ struct ring_state<request::receive_leased> : buffer_waiter {
         io_uring_sqe_set_data64(&entry, ring_data(this, ring_tag::leased));
     }
 
+    lease_step step = lease_step::picks;
     operation* waiter = nullptr;
     request::receive_leased* asked = nullptr;
-    /// Where the kernel finds those whose buffer has come.
-    intrusive_queue<buffer_waiter>* granted_to = nullptr;
-    lease_step step = lease_step::picks;
-    bool cancel_asked = false;
 };
 
 }  // namespace coho

@@ -72,7 +72,7 @@ public:
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         state.template prepare<simulated>(each, request);
-        if constexpr (std::same_as<Request, request::receive_leased>) state.kernel = this;
+        if constexpr (std::same_as<Request, request::receive_leased>) state.grant_by(granted_);
         auto* const socket = sockets_.find(state.socket());
         if (!socket) return finish_now(state, -EBADF);
         note(happening::started, socket->self.serial, static_cast<std::uint64_t>(state.side));
@@ -128,6 +128,7 @@ public:
             faults_.strikes(fault::clock_jump)) {
             pass_to(now_ + random_.up_to(std::chrono::minutes(1)));
         }
+        look_at_granted();
         while (completed_.empty() && !woken_.exchange(false, std::memory_order_acquire) &&
                now_ < until && !faults_.strikes(fault::idle_wake)) {
             const auto next = agenda_.next() < until ? agenda_.next() : until;
@@ -140,11 +141,6 @@ public:
         hand_over(completed);
     }
     void wake() noexcept { woken_.store(true, std::memory_order_release); }
-
-    /// A buffer has come home for a receive that had bytes but none.
-    void look_again(handle number) noexcept {
-        if (auto* const socket = sockets_.find(number)) tell(*socket);
-    }
 
 private:
     template <class Request>
@@ -182,9 +178,8 @@ private:
         const auto moved = take_bytes(socket, room.first(cut_short(room.size())));
         if (moved > 0) {
             state.held().fill(static_cast<std::size_t>(moved));
-            state.asked->received = state.take_held();
         } else {
-            state.give_up();
+            state.give_up(*state.asked->buffers);
         }
         return moved;
     }
@@ -351,6 +346,14 @@ private:
         }
     }
 
+    /// They had bytes but no buffer, and now have one.
+    void look_at_granted() noexcept {
+        while (!granted_.empty()) {
+            auto& state = static_cast<simulated_state<request::receive_leased>&>(buffer_waiter::next_of(granted_));
+            tell(*sockets_.find(state.socket()));
+        }
+    }
+
     /// Everything up to that time happens.
     void pass_to(time_point when) noexcept {
         look_at_changed();
@@ -418,17 +421,13 @@ private:
     event_loop* loop_ = nullptr;
     std::atomic<bool> woken_ = false;
     operation_queue completed_;
+    intrusive_queue<buffer_waiter> granted_;
     std::uint64_t attempts_ = 0;
     std::uint64_t turns_ = 0;
     std::uint64_t stop_at_turn_ = 0;
     int standstills_ = 0;
     deadline stop_asked_at_ = never;
 };
-
-inline void simulated_extra<request::receive_leased>::granted(buffer_waiter& waiter) noexcept {
-    auto& self = static_cast<simulated_state<request::receive_leased>&>(waiter);
-    self.kernel->look_again(self.socket());
-}
 
 static_assert(backend<simulated>);
 

@@ -33,11 +33,7 @@ template <class Request>
 struct simulated_extra {};
 /// The buffer that bytes are received into, once there are some.
 template <>
-struct simulated_extra<request::receive_leased> : buffer_waiter {
-    simulated_extra() noexcept : buffer_waiter(&granted) {}
-    static inline void granted(buffer_waiter& waiter) noexcept;
-    simulated* kernel = nullptr;
-};
+struct simulated_extra<request::receive_leased> : buffer_waiter {};
 
 /// A request that a simulated kernel works on.
 template <class Request>
@@ -68,7 +64,8 @@ struct simulated_state : simulated_attempt, simulated_extra<Request> {
         }
         if constexpr (std::same_as<Request, request::receive_leased>) {
             give_up_buffer = [](simulated_attempt& self) noexcept {
-                static_cast<simulated_state&>(self).give_up();
+                auto& state = static_cast<simulated_state&>(self);
+                state.give_up(*state.asked->buffers);
             };
         }
         again = [](simulated_attempt& self, simulated& kernel, simulated_socket& on) noexcept {

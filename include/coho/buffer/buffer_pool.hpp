@@ -89,7 +89,7 @@ public:
     }
 
 private:
-    friend class lease;
+    friend struct goes_home;
     friend class buffer_waiter;
 
     static constexpr std::size_t most_buffers = 65'536;
@@ -125,13 +125,14 @@ private:
     void take_home(pooled_buffer& buffer) noexcept {
         if (!waiters_.empty()) {
             --waiting_;
-            waiters_.pop().grant({buffer, 0});
+            grant(waiters_.pop(), buffer);
             return;
         }
         --leased_;
         buffer.next = home_again_;
         home_again_ = &buffer;
     }
+    inline void grant(buffer_waiter& waiter, pooled_buffer& buffer) noexcept;
     void await(buffer_waiter& waiter) noexcept {
         ++waiting_;
         waiters_.push(waiter);
@@ -160,22 +161,22 @@ inline std::span<std::byte> lease::room() const noexcept {
     check(buffer_, "a lease was used that is null or was moved from");
     return {buffer_->data, buffer_->pool->buffer_size()};
 }
-inline void lease::reset() noexcept {
-    if (auto* buffer = std::exchange(buffer_, nullptr)) buffer->pool->give_back(*buffer);
-    begin_ = size_ = 0;
+inline void goes_home::operator()(pooled_buffer* buffer) const noexcept {
+    buffer->pool->give_back(*buffer);
 }
 
 inline bool buffer_waiter::obtain(buffer_pool& pool) noexcept {
+    if (waits()) return false;
+    leave_granted();
+    if (!held_) held_ = pool.try_take();
     if (held_) return true;
-    if (awaited_) return false;
-    held_ = pool.try_take();
-    if (held_) return true;
-    awaited_ = &pool;
+    place_ = place::with_pool;
     pool.await(*this);
     return false;
 }
-inline void buffer_waiter::give_up() noexcept {
-    if (auto* pool = std::exchange(awaited_, nullptr)) pool->forget(*this);
+inline void buffer_waiter::give_up(buffer_pool& pool) noexcept {
+    if (waits()) pool.forget(*this);
+    leave_granted();
     held_.reset();
 }
 
@@ -183,9 +184,7 @@ class [[nodiscard]] buffer_pool::taking : public await_in_task<taking>,
                                           private buffer_waiter,
                                           private stop_callback {
 public:
-    explicit taking(buffer_pool& pool) noexcept
-        : buffer_waiter(&buffer_granted), stop_callback(&stop_asked), pool_(&pool) {}
-
+    explicit taking(buffer_pool& pool) noexcept : stop_callback(&stop_asked), pool_(&pool) {}
     taking(taking&& unstarted) noexcept : taking(*unstarted.pool_) {}
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
@@ -195,8 +194,7 @@ public:
         }
         if (obtain(*pool_)) return started::done;
         ready_.waiter = waiter;
-        stop_ = inherited.stop;
-        connect(*stop_);
+        connect(*inherited.stop);
         return started::pending;
     }
     result<lease> finish() noexcept {
@@ -207,24 +205,35 @@ public:
     }
 
 private:
-    static void buffer_granted(buffer_waiter& waiter) noexcept {
-        auto& self = static_cast<taking&>(waiter);
-        self.disconnect();
-        self.pool_->home_->resume_later(self.ready_);
+    friend class buffer_pool;
+
+    void resume() noexcept {
+        disconnect();
+        pool_->home_->resume_later(ready_);
     }
-    static void stop_asked(stop_callback& callback) noexcept {
+    static void stop_asked(stop_callback& callback, errc reason) noexcept {
         auto& self = static_cast<taking&>(callback);
-        self.stopped_ = self.stop_->reason();
-        self.give_up();
+        self.stopped_ = reason;
+        self.give_up(*self.pool_);
         self.pool_->home_->resume_later(self.ready_);
     }
 
     buffer_pool* pool_;
-    stop_source* stop_ = nullptr;
     resumption ready_;
     errc stopped_ = errc::none;
 };
 
 inline buffer_pool::taking buffer_pool::take() noexcept { return taking(*this); }
+
+inline void buffer_pool::grant(buffer_waiter& waiter, pooled_buffer& buffer) noexcept {
+    if (waiter.granted_) {
+        waiter.grant({buffer, 0});
+    } else {
+        // No kernel, but a task.
+        waiter.place_ = buffer_waiter::place::nowhere;
+        waiter.held_ = {buffer, 0};
+        static_cast<taking&>(waiter).resume();
+    }
+}
 
 }  // namespace coho

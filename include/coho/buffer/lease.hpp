@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -18,6 +19,12 @@ struct pooled_buffer : event_loop::posted_work {
     std::byte* data = nullptr;
 };
 
+/// Who has one of these has the buffer; then it goes home, from any thread.
+struct goes_home {
+    inline void operator()(pooled_buffer* buffer) const noexcept;
+};
+using owned_buffer = std::unique_ptr<pooled_buffer, goes_home>;
+
 /// A buffer of a pool, for as long as this lives; then it goes home by itself, from any thread. The
 /// pool's scheduler must outlive it. Movable; null once moved from.
 class [[nodiscard]] lease {
@@ -25,20 +32,8 @@ public:
     lease() noexcept = default;
     lease(pooled_buffer& buffer, std::size_t bytes) noexcept
         : buffer_(&buffer), size_(static_cast<std::uint32_t>(bytes)) {}
-    lease(lease&& other) noexcept
-        : buffer_(std::exchange(other.buffer_, nullptr)), begin_(other.begin_),
-          size_(other.size_) {}
-    lease& operator=(lease&& other) noexcept {
-        if (this == &other) return *this;
-        reset();
-        buffer_ = std::exchange(other.buffer_, nullptr);
-        begin_ = other.begin_;
-        size_ = other.size_;
-        return *this;
-    }
-    ~lease() { reset(); }
 
-    explicit operator bool() const noexcept { return buffer_; }
+    explicit operator bool() const noexcept { return bool(buffer_); }
 
     /// What was received, or written here.
     std::span<std::byte> bytes() const noexcept { return room().subspan(begin_, size_); }
@@ -59,10 +54,12 @@ public:
     }
 
     /// The buffer goes home now.
-    inline void reset() noexcept;
+    void reset() noexcept { buffer_.reset(); }
+    /// The buffer without the count of its bytes; the lease is null from here on.
+    owned_buffer release() noexcept { return std::move(buffer_); }
 
 private:
-    pooled_buffer* buffer_ = nullptr;
+    owned_buffer buffer_;
     std::uint32_t begin_ = 0;
     std::uint32_t size_ = 0;
 };
@@ -71,37 +68,45 @@ private:
 /// holds one.
 class buffer_waiter {
 public:
-    using granted_function = void(buffer_waiter&) noexcept;
-
-    /// The function is called on the loop's thread, by whoever gave a buffer back; it resumes
-    /// nobody.
-    explicit buffer_waiter(granted_function* granted) noexcept : granted_(granted) {}
-    buffer_waiter(const buffer_waiter&) = delete;
-    buffer_waiter& operator=(const buffer_waiter&) = delete;
-    ~buffer_waiter() { give_up(); }
+    /// Who waited and got one is put in that queue, by whoever gave the buffer back.
+    void grant_by(intrusive_queue<buffer_waiter>& granted) noexcept { granted_ = &granted; }
 
     /// Whether it holds a buffer; if not, it waits for one from here on.
     inline bool obtain(buffer_pool& pool) noexcept;
-    bool waits() const noexcept { return awaited_; }
+    bool waits() const noexcept { return place_ == place::with_pool; }
+    /// It waited, and is in the queue of those who got one.
+    bool is_granted() const noexcept { return place_ == place::granted; }
+    /// The next of those in the queue, which it leaves.
+    static buffer_waiter& next_of(intrusive_queue<buffer_waiter>& granted) noexcept {
+        auto& first = granted.pop();
+        first.place_ = place::nowhere;
+        return first;
+    }
     lease& held() noexcept { return held_; }
     lease take_held() noexcept { return std::move(held_); }
     /// Waits no more, and holds none.
-    inline void give_up() noexcept;
+    inline void give_up(buffer_pool& pool) noexcept;
 
     buffer_waiter* next = nullptr;
 
 private:
     friend class buffer_pool;
 
+    enum class place : unsigned char { nowhere, with_pool, granted };
+
     void grant(lease granted) noexcept {
-        awaited_ = nullptr;
+        place_ = place::granted;
         held_ = std::move(granted);
-        granted_(*this);
+        granted_->push(*this);
+    }
+    void leave_granted() noexcept {
+        if (place_ == place::granted) granted_->remove(*this);
+        place_ = place::nowhere;
     }
 
-    granted_function* granted_;
-    buffer_pool* awaited_ = nullptr;
+    intrusive_queue<buffer_waiter>* granted_ = nullptr;
     lease held_;
+    place place_ = place::nowhere;
 };
 
 }  // namespace coho

@@ -147,7 +147,7 @@ public:
     result<lease> finish() noexcept {
         auto outcome = received(this->outcome(), this->stop_reason());
         if (!outcome) return std::move(outcome).error();
-        return std::move(this->request().received);
+        return this->state().take_held();
     }
 };
 
@@ -156,28 +156,29 @@ public:
 template <backend Backend>
 class basic_incoming {
 public:
-    explicit basic_incoming(basic_socket<Backend>& socket)
-        : socket_(&socket), buffers_(&socket.on().buffers()) {}
+    explicit basic_incoming(basic_socket<Backend>& socket) : socket_(&socket) {
+        // What may fail, does so here.
+        socket.on().buffers();
+    }
 
     /// The next bytes, as many as are there and a buffer holds; errc::end_of_stream once the peer
     /// has ended its side. While every buffer is out, those who have bytes to read wait for one, in
     /// the order they came; leases that end let them go on.
     [[nodiscard]] auto next() noexcept {
-        return reading_lease<Backend>(*socket_, {socket_->native_handle(), buffers_, {}});
+        return reading_lease<Backend>(*socket_, {socket_->native_handle(), &socket_->on().buffers()});
     }
 
 private:
     basic_socket<Backend>* socket_;
-    buffer_pool* buffers_;
 };
 
 /// A write that holds its leases until it is over.
 template <backend Backend>
 class [[nodiscard]] writing_lease : public writing_all<Backend> {
 public:
-    writing_lease(basic_socket<Backend>& socket, lease held) noexcept
+    writing_lease(basic_socket<Backend>& socket, lease&& held) noexcept
         : writing_all<Backend>(socket, {socket.native_handle(), held.bytes(), true}),
-          held_(std::move(held)) {}
+          held_(held.release()) {}
 
     result<void> finish() noexcept {
         auto finished = writing_all<Backend>::finish();
@@ -186,14 +187,14 @@ public:
     }
 
 private:
-    lease held_;
+    owned_buffer held_;
 };
 template <backend Backend, std::size_t count>
 class [[nodiscard]] writing_leases : public writing_pieces<Backend> {
 public:
     writing_leases(basic_socket<Backend>& socket,
                    const std::array<std::span<const std::byte>, count>& pieces,
-                   std::array<lease, count> held) noexcept
+                   std::array<owned_buffer, count> held) noexcept
         : writing_pieces<Backend>(socket, pieces), held_(std::move(held)) {}
 
     result<void> finish() noexcept {
@@ -203,7 +204,7 @@ public:
     }
 
 private:
-    std::array<lease, count> held_;
+    std::array<owned_buffer, count> held_;
 };
 
 template <backend Backend>

@@ -80,7 +80,7 @@ public:
     }
 
     /// Writes all bytes of a lease, whose buffer goes home once that is over.
-    [[nodiscard]] auto write_all(lease bytes) noexcept {
+    [[nodiscard]] auto write_all(lease&& bytes) noexcept {
         return writing_lease<Backend>(socket_, std::move(bytes));
     }
     /// The same for several, one after the other; at most 16.
@@ -89,7 +89,7 @@ public:
     [[nodiscard]] auto write_all(Leases&&... leases) noexcept {
         const std::array<std::span<const std::byte>, sizeof...(Leases)> pieces{leases.bytes()...};
         return writing_leases<Backend, sizeof...(Leases)>(socket_, pieces,
-                                                          {std::move(leases)...});
+                                                          {leases.release()...});
     }
 
     /// The bytes that come, as leases of the scheduler's pool of buffers: no buffer belongs to a
