@@ -158,7 +158,7 @@ private:
 };
 
 inline std::span<std::byte> lease::room() const noexcept {
-    check(buffer_, "a lease was used that is null or was moved from");
+    check(bool(buffer_), "a lease was used that is null or was moved from");
     return {buffer_->data, buffer_->pool->buffer_size()};
 }
 inline void goes_home::operator()(pooled_buffer* buffer) const noexcept {
