@@ -80,7 +80,11 @@ protected:
     std::intptr_t take_bytes(simulated_socket& socket, std::span<std::byte> place) noexcept {
         if (socket.arrived == 0) {
             if (socket.receiving_ended) return 0;
-            if (socket.broken) return -socket.broken;
+            if (socket.broken) {
+                // A system tells it once, and then the end; a host that has crashed is no system.
+                socket.receiving_ended = !socket.dead;
+                return -socket.broken;
+            }
             if (socket.stage == simulated_stage::connecting) return blocked;
             if (socket.stage != simulated_stage::connected) return -ENOTCONN;
             return socket.end_arrived ? 0 : blocked;
