@@ -135,7 +135,8 @@ private:
     template <class Value>
     static int refusal_of(const simulated_socket* socket) noexcept {
         if (!socket) return EBADF;
-        constexpr bool of_tcp = std::same_as<Value, no_delay> || std::same_as<Value, user_timeout> ||
+        constexpr bool of_tcp = std::same_as<Value, no_delay> ||
+                                std::same_as<Value, user_timeout> ||
                                 std::same_as<Value, coho::keep_alive>;
         return of_tcp && socket->stage == simulated_stage::datagram ? ENOPROTOOPT : 0;
     }
