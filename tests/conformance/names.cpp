@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("names: connect by name", "[conformance][names]", COHO_TEST_R
 }
 
 TEMPLATE_TEST_CASE("names: an address in text form needs no look-up", "[conformance][names]",
-                   COHO_TEST_REAL_KERNELS) {
+                   COHO_TEST_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::any(0)).value();
         const auto port = listener.local_endpoint().port();
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("names: a caller who is stopped leaves a look-up that goes on
 }
 
 TEMPLATE_TEST_CASE("names: a caller who was stopped before asks nobody", "[conformance][names]",
-                   COHO_TEST_REAL_KERNELS) {
+                   COHO_TEST_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto connected = co_await coho::timeout(0s, coho::connect<TestType>("slow.test", 80));
         CHECK(reason_of(connected) == errc::timed_out);

@@ -1,6 +1,7 @@
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
 
+#include <algorithm>
 #include <array>
 
 using namespace std::chrono_literals;
@@ -45,14 +46,15 @@ TEMPLATE_TEST_CASE("streams: read_some gives what is there, at most the buffer",
                    "[conformance][streams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto link = co_await support::accept_peer<TestType>();
-        std::string text(4, '\0');
+        std::string text(4, '\0'), all;
         link.peer.send("abcdef");
-        auto first = co_await link.stream.read_some(std::as_writable_bytes(std::span(text)));
-        CHECK(std::move(first).value_or(0) == 4);
-        CHECK(text == "abcd");
-        auto second = co_await link.stream.read_some(std::as_writable_bytes(std::span(text)));
-        CHECK(std::move(second).value_or(0) == 2);
-        CHECK(text == "efcd");
+        while (all.size() < 6) {
+            auto received = co_await link.stream.read_some(std::as_writable_bytes(std::span(text)));
+            const auto count = std::move(received).value_or(0);
+            REQUIRE(support::is_moved<TestType>(count, std::min(text.size(), 6 - all.size())));
+            all.append(text, 0, count);
+        }
+        CHECK(all == "abcdef");
     });
 }
 

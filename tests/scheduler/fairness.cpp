@@ -1,5 +1,5 @@
 #include "support/kernels.hpp"
-#include "support/raw_socket.hpp"
+#include "support/simulated_peer.hpp"
 #include "support/world.hpp"
 
 #include <array>
@@ -9,16 +9,17 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A connection with a byte that nobody takes, so that every wait for it is over at once.
+template <class Peer>
 struct unread_connection {
     unread_connection() { writer.send("x"); }
-    support::raw_socket listener = support::raw_socket::listening();
-    support::raw_socket writer = support::raw_socket::connected_to(listener.local_endpoint());
-    support::raw_socket reader = listener.accept();
+    Peer listener = Peer::listening();
+    Peer writer = Peer::connected_to(listener.local_endpoint());
+    Peer reader = listener.accept();
 };
 
 template <class Backend>
 coho::task<> always_ready(bool& others_ran, int& turns) {
-    const unread_connection connection;
+    const unread_connection<support::peer_of<Backend>> connection;
     const auto watched = connection.reader.native_handle();
     auto end = coho::basic_foreign_handle<Backend>::watch(watched).value();
     while (!others_ran) {
@@ -36,7 +37,7 @@ coho::task<> others(bool& ran) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("H30: a stream that is always ready does not starve timers nor other tasks",
-                   "[fairness][H30]", COHO_TEST_REAL_KERNELS) {
+                   "[fairness][H30]", COHO_TEST_KERNELS) {
     static constexpr auto both = []() -> coho::task<> {
         bool ran = false;
         int turns = 0;

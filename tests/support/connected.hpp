@@ -2,7 +2,6 @@
 
 #include "catch.hpp"
 #include "kernels.hpp"
-#include "raw_socket.hpp"
 #include "simulated_peer.hpp"
 #include "stream_pair.hpp"
 
@@ -11,7 +10,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 /// Connected sockets over loopback, and a run that checks that nothing is left behind.
@@ -51,13 +49,6 @@ void run_on(Function function) {
     CHECK(open_descriptors() == descriptors);
 }
 
-template <class Backend>
-inline constexpr bool is_simulated = std::is_same_v<Backend, simulated>;
-
-/// A blocking socket on what that kernel works with.
-template <class Backend>
-using peer_of = std::conditional_t<is_simulated<Backend>, simulated_peer, raw_socket>;
-
 /// A stream of coho whose peer is a blocking socket.
 template <class Backend>
 struct stream_and_peer {
@@ -86,6 +77,18 @@ coho::task<std::string> receive_text(Stream& stream, std::size_t count) {
     }
     text.resize(filled);
     co_return text;
+}
+
+/// Whether an operation that could move so many bytes may have moved so few: all of them, but where
+/// the kernel is one that moves less.
+template <class Backend>
+bool is_moved(std::size_t moved, std::size_t possible) noexcept {
+    bool all = true;
+    if constexpr (is_simulated<Backend>) {
+        const auto& kernel = coho::scheduler<Backend>::current().kernel();
+        all = !kernel.faults().drawn().contains(coho::fault::short_transfer);
+    }
+    return moved == possible || (!all && moved > 0 && moved < possible);
 }
 
 /// Lets the kernel be asked, again and again; a turn of the loop resumes no more than 128 times.

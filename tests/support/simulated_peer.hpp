@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels.hpp"
+#include "raw_socket.hpp"
 
 #include <coho.hpp>
 
@@ -10,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace support {
@@ -19,8 +21,6 @@ namespace support {
 /// has reached the other side when its call is over, as over a real loopback.
 class simulated_peer {
 public:
-    /// Who waits longer than this, of the world's time, waits for ever.
-    static constexpr std::chrono::seconds liveness{60};
     static constexpr bool resets = true;
     static constexpr int buffer_factor = 1;
 
@@ -174,5 +174,12 @@ private:
     /// Where a datagram goes.
     coho::endpoint to_;
 };
+
+template <class Backend>
+inline constexpr bool is_simulated = std::is_same_v<Backend, simulated>;
+
+/// A blocking socket on what that kernel works with.
+template <class Backend>
+using peer_of = std::conditional_t<is_simulated<Backend>, simulated_peer, raw_socket>;
 
 }  // namespace support
