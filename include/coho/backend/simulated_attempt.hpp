@@ -26,6 +26,7 @@ struct simulated_attempt {
     std::uint64_t digest = 0;
     direction side = direction::receive;
     bool connects = false;
+    bool fills = false;
 };
 
 /// What a request has besides: nothing, mostly.
@@ -54,6 +55,7 @@ struct simulated_state : simulated_attempt, simulated_extra<Request> {
         asked = &request;
         progress = 0;
         connects = std::same_as<Request, request::connect>;
+        fills = fills_memory<Request>;
         if constexpr (std::same_as<Request, request::poll>) {
             side = request.until;
         } else {
