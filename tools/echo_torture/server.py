@@ -19,6 +19,7 @@ from .common import MIB, Failed, Skipped, eventually, options
 from .restrictions import prepare_child
 
 START_SECONDS = 30  # a virtual machine of some language may take that long
+RELEASE_SECONDS = 5  # io_uring gives the sockets of a process back a while after it was killed
 
 
 class Server:
@@ -198,6 +199,8 @@ class OwnServer(Server):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        if self.address and not self.port:
+            eventually(self.refuses, RELEASE_SECONDS)  # the next server wants the same port
         self.output.close()
         self.errors.close()
 
