@@ -4,16 +4,11 @@ import pathlib
 import re
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-LAST_WITH_BUGS = 34  # those of Windows are compiled for it alone
 
 
 def promises():
     """The sentence of each hazard, such as {"H1": "Memory ..."}."""
     return dict(re.findall(r"^\| (H\d+) \| (.+) \|$", (TOP / "docs/hazards.md").read_text(), re.M))
-
-
-def needs_bug(hazard):
-    return int(hazard[1:]) <= LAST_WITH_BUGS
 
 
 def named_tests():
