@@ -95,12 +95,12 @@ class OwnServer(Server):
 
     def wait_until_it_serves(self):
         find = self.try_port if self.port else lambda: self.read_banner() or self.find_listener()
-        self.address = eventually(lambda: self.process.poll() is not None or find(), START_SECONDS)
-        if not isinstance(self.address, tuple):
+        found = eventually(lambda: self.process.poll() is not None or find(), START_SECONDS)
+        if not isinstance(found, tuple):
             wanted = (f"connections at port {self.port}" if self.port else
                       "a line `listening on HOST:PORT` on its standard output, or one socket that listens")
-            raise Failed(wanted, f"nothing within {START_SECONDS} s" if self.address is False else
-                         self.fate())
+            raise Failed(wanted, f"nothing within {START_SECONDS} s" if found is False else self.fate())
+        self.address = found
 
     def try_port(self):
         for host in ("127.0.0.1", "::1"):
