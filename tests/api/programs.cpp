@@ -14,7 +14,8 @@ namespace {
 coho::task<> echo(coho::tcp_stream stream) {
     std::array<std::byte, 16384> buffer;
     while (auto received = co_await coho::timeout(30s, stream.read_some(buffer))) {
-        auto sent = co_await stream.write_all(std::span(buffer).first(*received));
+        auto bytes = std::span(buffer).first(*received);
+        auto sent = co_await coho::timeout(30s, stream.write_all(bytes));
         if (!sent) break;
     }
 }
@@ -25,6 +26,7 @@ coho::task<> serve(coho::endpoint where) {
     std::printf("listening on %s\n", to_string(listener.local_endpoint()).c_str());
     while (auto accepted = co_await listener.accept())
         co_await connections.spawn(echo, std::move(*accepted));
+    co_await listener.close();
     co_await connections.join();
 }
 

@@ -46,13 +46,16 @@ struct pair {
     stream client;
     stream server;
 };
-task<pair> connect_pair(coho::ip_address client_host, coho::ip_address server_host) {
-    auto listening = listener::bind({server_host, 7}).value();
+task<pair> connect_to(listener& listening, coho::ip_address client_host) {
     const coho::connect_options options{.local = {client_host, 0}};
-    auto [accepted, connected] =
-        co_await coho::when_all(listening.accept(), stream::connect({server_host, 7}, options));
+    auto [accepted, connected] = co_await coho::when_all(
+        listening.accept(), stream::connect(listening.local_endpoint(), options));
     pair both{std::move(connected).value(), std::move(accepted).value()};
     co_return std::move(both);
+}
+task<pair> connect_pair(coho::ip_address client_host, coho::ip_address server_host) {
+    auto listening = listener::bind({server_host, 7}).value();
+    co_return co_await connect_to(listening, client_host);
 }
 
 task<> talk() {
@@ -63,6 +66,19 @@ task<> talk() {
         (void)co_await coho::timeout(1s, ends.server.read_exactly(in));
         co_await coho::sleep(1ms);
     }
+}
+
+task<errc> read_in_vain(stream& connection) {
+    std::array<std::byte, 16> buffer;
+    auto received = co_await connection.read_some(buffer);
+    co_return received ? errc::none : received.error().reason();
+}
+
+/// Closes it while another task reads from it, and has its number taken again at once.
+task<pair> replace(stream& old, listener& listening) {
+    co_await coho::yield();
+    co_await old.close();
+    co_return co_await connect_to(listening, host(1));
 }
 
 }  // namespace
@@ -245,6 +261,61 @@ TEST_CASE("simulated: datagrams are lost, doubled and overtaken, and never damag
         CHECK(lost > 0);
         CHECK(doubled > 0);
         CHECK(overtaken > 0);
+    });
+}
+
+TEST_CASE("H5: nothing asked of a closed stream ends on the next one of its number",
+          "[simulated][H5]") {
+    coho::simulated_options options;
+    options.faults = fault_set::harmless();
+    options.faults_end = 1h;
+    int reused = 0;
+    for (options.seed = 1; options.seed <= 100; ++options.seed) {
+        run(options, [&reused]() -> task<> {
+            auto listening = listener::bind({host(2), 7}).value();
+            auto ends = co_await connect_to(listening, host(1));
+            for (int round = 0; round < 100; ++round) {
+                const auto cookie = "connection " + std::to_string(round);
+                std::string told(cookie.size(), '.');
+                const auto number = ends.client.native_handle();
+                auto [sent, read] = co_await coho::when_all(
+                    ends.server.write_all(as_bytes(cookie)),
+                    ends.client.read_exactly(std::as_writable_bytes(std::span(told))));
+                CHECK((sent && read));
+                CHECK(told == cookie);
+                auto [nothing, next] = co_await coho::when_all(
+                    read_in_vain(ends.client), replace(ends.client, listening));
+                CHECK(nothing != errc::none);
+                ends = std::move(next);
+                reused += ends.client.native_handle() == number;
+            }
+        });
+    }
+    // Else this has tested nothing.
+    CHECK(reused > 100);
+}
+
+TEST_CASE("H27: a peer that is gone without a word costs its limit of time and no more",
+          "[simulated][H27]") {
+    run(calm(), []() -> task<> {
+        std::array<std::byte, 16> buffer;
+        const std::string more_than_fits(1 << 20, '.');
+        auto ends = co_await connect_pair(host(1), host(2));
+        const auto open = network().open_handles();
+        network().partition(host(1), host(2));
+        auto begin = coho::now();
+        auto silence = co_await coho::timeout(30s, ends.server.read_some(buffer));
+        CHECK(silence.error() == errc::timed_out);
+        CHECK(coho::now() - begin >= 30s);
+        CHECK(coho::now() - begin < 30s + 2 * coho::timer_queue::tick);
+        begin = coho::now();
+        auto stuck = co_await coho::timeout(
+            30s, ends.server.write_all(as_bytes(more_than_fits)));
+        CHECK(stuck.error() == errc::timed_out);
+        CHECK(coho::now() - begin >= 30s);
+        CHECK(coho::now() - begin < 30s + 2 * coho::timer_queue::tick);
+        co_await ends.server.close();
+        CHECK(network().open_handles() == open - 1);
     });
 }
 

@@ -57,6 +57,21 @@ TEMPLATE_TEST_CASE("H7: a scheduler that is asked to stop ends, with all handed 
     CHECK(handed_back == 1'000);
 }
 
+TEMPLATE_TEST_CASE("H7: a listener may go right after its accept was stopped",
+                   "[conformance][shutdown][H7]", COHO_TEST_KERNELS) {
+    support::run_on<TestType>([]() -> task<> {
+        auto where = endpoint::loopback(0);
+        {
+            auto listener = coho::basic_tcp_listener<TestType>::bind(where).value();
+            where = listener.local_endpoint();
+            auto accepted = co_await coho::timeout(1ms, listener.accept());
+            CHECK(support::reason_of(accepted) == errc::timed_out);
+        }
+        auto connected = co_await coho::connect<TestType>(where);
+        CHECK(support::reason_of(connected) == errc::connection_refused);
+    });
+}
+
 TEMPLATE_TEST_CASE("H7: every kind of operation is handed back when it is stopped",
                    "[conformance][shutdown][H7]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {

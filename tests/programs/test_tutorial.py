@@ -9,6 +9,7 @@ import sys
 import unittest
 
 PORT = 7777
+TORTURE = pathlib.Path(__file__).resolve().parent.parent.parent / "tools" / "torture"
 PROGRAMS = None
 
 
@@ -87,6 +88,15 @@ class Tutorial(unittest.TestCase):
     def test_both_ends_in_one_program(self):
         done = run("both_ends")
         self.assertEqual((done.returncode, done.stdout), (0, "served: 1, asked: 1\n"))
+
+
+class Torture(unittest.TestCase):
+    def test_echo_server_stands_it(self):
+        done = subprocess.run([sys.executable, "-B", TORTURE, "--", PROGRAMS / "echo"], timeout=300,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        print(done.stdout)
+        self.assertEqual(done.returncode, 0)
 
 
 if __name__ == "__main__":

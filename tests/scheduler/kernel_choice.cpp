@@ -25,7 +25,7 @@ support::child_end native_under(const char* variable) {
 
 }  // namespace
 
-TEST_CASE("COHO_BACKEND chooses the kernel of native", "[choice][H21]") {
+TEST_CASE("H21: COHO_BACKEND chooses the kernel of native", "[choice][H21]") {
     CHECK(native_under("epoll").errors == "epoll: COHO_BACKEND asks for it\n");
     CHECK(native_under("io_uring").errors == "io_uring: COHO_BACKEND asks for it\n");
     CHECK(native_under("").errors == native_under(nullptr).errors);
@@ -35,7 +35,8 @@ TEST_CASE("COHO_BACKEND chooses the kernel of native", "[choice][H21]") {
     CHECK(unknown.says("\"io_uring\" or \"epoll\""));
 }
 
-TEST_CASE("where the first kernel cannot be used, the second is, and says why", "[choice][H21]") {
+TEST_CASE("H21: where the first kernel cannot be used, the second is, and says why",
+          "[choice][H21]") {
     const auto end = support::run_in_child([] {
         ::unsetenv("COHO_BACKEND");
         coho::scheduler<support::either_second> world;

@@ -155,7 +155,7 @@ TEMPLATE_TEST_CASE("what one thread posts is done in its order", "[post]",
     CHECK(std::is_sorted(order.begin(), order.end()));
 }
 
-TEMPLATE_TEST_CASE("work posted while the loop ends is finished once, done or dropped",
+TEMPLATE_TEST_CASE("H7: work posted while the loop ends is finished once, done or dropped",
                    "[post][H7]", COHO_TEST_REAL_KERNELS) {
     constexpr std::size_t pieces = 64;
     int done = 0, dropped = 0, wrong = 0;
@@ -182,8 +182,8 @@ TEMPLATE_TEST_CASE("work posted while the loop ends is finished once, done or dr
     CHECK(done + dropped == 200 * 64);
 }
 
-TEMPLATE_TEST_CASE("a loop that ends waits for the thread that still posts to it", "[post][H7]",
-                   COHO_TEST_REAL_KERNELS) {
+TEMPLATE_TEST_CASE("H7: a loop that ends waits for the thread that still posts to it",
+                   "[post][H7]", COHO_TEST_REAL_KERNELS) {
     static constexpr auto tell_and_wait = [](std::atomic<coho::event_loop*>& here) -> coho::task<> {
         here = coho::event_loop::current();
         co_await coho::sleep_until(coho::never);

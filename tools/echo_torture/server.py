@@ -19,6 +19,7 @@ from .common import MIB, Failed, Skipped, eventually, options
 from .restrictions import prepare_child
 
 START_SECONDS = 30  # a virtual machine of some language may take that long
+RELEASE_SECONDS = 5  # io_uring gives the sockets of a process back a while after it was killed
 
 
 class Server:
@@ -94,12 +95,12 @@ class OwnServer(Server):
 
     def wait_until_it_serves(self):
         find = self.try_port if self.port else lambda: self.read_banner() or self.find_listener()
-        self.address = eventually(lambda: self.process.poll() is not None or find(), START_SECONDS)
-        if not isinstance(self.address, tuple):
+        found = eventually(lambda: self.process.poll() is not None or find(), START_SECONDS)
+        if not isinstance(found, tuple):
             wanted = (f"connections at port {self.port}" if self.port else
                       "a line `listening on HOST:PORT` on its standard output, or one socket that listens")
-            raise Failed(wanted, f"nothing within {START_SECONDS} s" if self.address is False else
-                         self.fate())
+            raise Failed(wanted, f"nothing within {START_SECONDS} s" if found is False else self.fate())
+        self.address = found
 
     def try_port(self):
         for host in ("127.0.0.1", "::1"):
@@ -198,6 +199,8 @@ class OwnServer(Server):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        if self.address and not self.port:
+            eventually(self.refuses, RELEASE_SECONDS)  # the next server wants the same port
         self.output.close()
         self.errors.close()
 

@@ -139,7 +139,8 @@ public:
             return started::done;
         }
         this->waiter = waiter;
-        next = std::exchange(socket_->closers_, this);
+        next = socket_->closers_;
+        socket_->closers_ = this;
         if (!std::exchange(socket_->closing_, true)) socket_->cancel_uses();
         return started::pending;
     }
