@@ -22,7 +22,8 @@ struct target {
 };
 using table = coho::interrupt_table<target, 2, atomic>;
 
-void come_and_go(table& all, model::ended_by_hand<target>& mine) {
+template <class Table>
+void come_and_go(Table& all, model::ended_by_hand<target>& mine) {
     mine->signals = asked_for;
     auto& place = all.enter(*mine);
     all.leave(place);
@@ -58,9 +59,24 @@ struct two_signals {
     }
 };
 
+/// Two come at once and stay, while a third comes and goes; who came first has the first place.
+struct arrivals {
+    coho::interrupt_table<target, 3, atomic> all;
+    target first{asked_for}, second{asked_for | other};
+    model::ended_by_hand<target> visitor{0};
+    void enter_first() { all.enter(first); }
+    void enter_second() { all.enter(second); }
+    void visit() { come_and_go(all, visitor); }
+    std::string outcome() {
+        expect(!all.tell(other) && !first.told.load(), "who did not ask for a signal was told of it");
+        expect(all.tell(asked_for) && first.told.load(), "who came and stayed was not told");
+        return "";
+    }
+};
+
 template <class World>
 void explore(const char* name, const std::vector<model::thread_of<World>>& threads) {
-    const auto found = model::explore<World>(threads, {"the first place", "the second place", "telling"});
+    const auto found = model::explore<World>(threads);
     INFO(found.failure);
     CHECK(found.failure.empty());
     model::tell(name, found);
@@ -77,4 +93,8 @@ TEST_CASE("model: nobody is told of a signal who has left, and who stays is told
                          {{"the visitor", &two_signals::visit},
                           {"the first signal", &two_signals::first},
                           {"the second signal", &two_signals::second}});
+    explore<arrivals>("two who come at once, and one who comes and goes",
+                      {{"the first", &arrivals::enter_first},
+                       {"the second", &arrivals::enter_second},
+                       {"the visitor", &arrivals::visit}});
 }

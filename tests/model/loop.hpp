@@ -23,10 +23,8 @@ struct shared_loop {
     void request_stop() {
         parts->mail.request_stop([this] { parts->woken.set(); });
     }
-    /// Sleeps as a kernel does, unless something came already. Who looked for work without sleeping
-    /// may have used up the wake.
+    /// Sleeps as a kernel does, unless something came already.
     void wait() {
-        if (choose(2)) parts->woken.take();
         if (!parts->mail.empty()) return;
         while (!parts->woken.take()) {}
     }
