@@ -31,10 +31,10 @@ struct findings {
 ///
 /// Threads have stacks of their own, since the code under test is that of the library and knows
 /// nothing of all this. The choices that led to an execution are replayed to come to the next one
-/// (depth first). Orders that differ only in steps that commute are tried once (sleep sets: Godefroid,
-/// Partial-Order Methods for the Verification of Concurrent Systems). A load commutes with all that
-/// others do, once it is said which store it finds; so one that was tried sleeps on until there is
-/// another store to find.
+/// (depth first). Orders that differ only in steps that commute are tried once (sleep sets:
+/// Godefroid, Partial-Order Methods for the Verification of Concurrent Systems). A load commutes
+/// with all that others do, once it is said which store it finds; so one that was tried sleeps on
+/// until there is another store to find.
 ///
 /// A thread that repeats, at the same line and with nothing in between, a load or an exchange that
 /// changed nothing is taken to spin: it goes on when there is something new to find.
@@ -352,17 +352,17 @@ private:
         auto order = step.wanted.order;
         auto text = thread_names_[std::size_t(step.thread)] + " ";
         switch (step.wanted.what) {
-        case action::load: text += "reads " + found + " from " + name; break;
-        case action::store: text += "stores " + value + " in " + name; break;
-        case action::exchange: text += "puts " + value + " for " + found + " in " + name; break;
-        case action::add: text += "adds " + value + " to " + found + " in " + name; break;
-        case action::compare_exchange:
-            if (step.found == step.wanted.expected) {
-                text += "puts " + value + " for " + found + " in " + name + ", as expected";
-            } else {
-                text += "finds " + found + " in " + name + " and leaves it";
-                order = step.wanted.order_if_unequal;
-            }
+            case action::load: text += "reads " + found + " from " + name; break;
+            case action::store: text += "stores " + value + " in " + name; break;
+            case action::exchange: text += "puts " + value + " for " + found + " in " + name; break;
+            case action::add: text += "adds " + value + " to " + found + " in " + name; break;
+            case action::compare_exchange:
+                if (step.found == step.wanted.expected) {
+                    text += "puts " + value + " for " + found + " in " + name + ", as expected";
+                } else {
+                    text += "finds " + found + " in " + name + " and leaves it";
+                    order = step.wanted.order_if_unequal;
+                }
         }
         if (step.index != step.latest && step.wanted.what != action::store)
             text += ", unaware of " + std::to_string(step.latest - step.index) + " later";
@@ -414,8 +414,8 @@ struct thread_of {
 /// Makes a World for each execution, and runs its threads. Where all have ended its outcome() is
 /// noted. The places are named in the order in which the World makes them.
 template <class World>
-findings explore(const std::vector<thread_of<World>>& threads,
-                 std::vector<std::string> places = {}, bool reduces = true) {
+findings explore(const std::vector<thread_of<World>>& threads, std::vector<std::string> places = {},
+                 bool reduces = true) {
     std::vector<std::string> names;
     std::vector<void (World::*)()> bodies;
     for (const auto& each : threads) {

@@ -68,7 +68,8 @@ struct arrivals {
     void enter_second() { all.enter(second); }
     void visit() { come_and_go(all, visitor); }
     std::string outcome() {
-        expect(!all.tell(other) && !first.told.load(), "who did not ask for a signal was told of it");
+        expect(!all.tell(other) && !first.told.load(),
+               "who did not ask for a signal was told of it");
         expect(all.tell(asked_for) && first.told.load(), "who came and stayed was not told");
         return "";
     }

@@ -77,9 +77,9 @@ struct message_passing {
     }
     std::string outcome() { return digits({got}); }
     static model::findings explore() {
-        return model::explore<message_passing>({{"sender", &message_passing::sender},
-                                                {"receiver", &message_passing::receiver}},
-                                               {"message", "sent"});
+        return model::explore<message_passing>(
+            {{"sender", &message_passing::sender}, {"receiver", &message_passing::receiver}},
+            {"message", "sent"});
     }
 };
 
@@ -124,7 +124,7 @@ struct coherence {
     std::string outcome() { return digits({a, b}); }
 };
 
-/// Two see the stores of two others, each by itself, which makes four threads; here one stores.
+/// What a store led to is seen by a third, and the store itself may not be.
 template <std::memory_order Order>
 struct causality {
     atomic<int> x = 0, y = 0;
@@ -212,13 +212,13 @@ struct drawn {
             const int value = int(10 * (thread + 1) + i);
             int read = 0;
             switch (one_of(5)) {
-            case 0:
-            case 1: read = where.load(of_loads[order]); break;
-            case 2: where.store(value, of_stores[order]); break;
-            case 3: read = where.exchange(value, of_both[order]); break;
-            case 4:
-                where.compare_exchange_strong(read, value, of_both[order], of_loads[one_of(2)]);
-                break;
+                case 0:
+                case 1: read = where.load(of_loads[order]); break;
+                case 2: where.store(value, of_stores[order]); break;
+                case 3: read = where.exchange(value, of_both[order]); break;
+                case 4:
+                    where.compare_exchange_strong(read, value, of_both[order], of_loads[one_of(2)]);
+                    break;
             }
             found[thread] += std::to_string(read) + " ";
         }
@@ -227,8 +227,8 @@ struct drawn {
     void two() { run(1); }
     void three() { run(2); }
     std::string outcome() {
-        return found[0] + "| " + found[1] + "| " + found[2] + "| " + std::to_string(places[0].load()) +
-               " " + std::to_string(places[1].load());
+        return found[0] + "| " + found[1] + "| " + found[2] + "| " +
+               std::to_string(places[0].load()) + " " + std::to_string(places[1].load());
     }
     static model::findings all(bool reduces) {
         return model::explore<drawn>(
@@ -277,8 +277,9 @@ TEST_CASE("explorer: additions carry on a release, stores do not") {
 }
 
 TEST_CASE("explorer: a place is never seen to go back") {
-    CHECK(outcomes_of<coherence>({{"writer", &coherence::writer}, {"reader", &coherence::reader}}) ==
-          outcomes{"00", "01", "02", "11", "12", "22"});
+    CHECK(
+        outcomes_of<coherence>({{"writer", &coherence::writer}, {"reader", &coherence::reader}}) ==
+        outcomes{"00", "01", "02", "11", "12", "22"});
     CHECK(causality<relaxed>::all().contains("10"));
     const auto causal = causality<std::memory_order_seq_cst>::all();
     CHECK(causal == outcomes{"00", "01", "11"});
@@ -297,7 +298,8 @@ TEST_CASE("explorer: who waits for good is found") {
 }
 
 TEST_CASE("explorer: a use after the end is found, in whichever order") {
-    const auto used = model::explore<early_end>({{"one", &early_end::one}, {"two", &early_end::two}});
+    const auto used =
+        model::explore<early_end>({{"one", &early_end::one}, {"two", &early_end::two}});
     CHECK_FALSE(used.failure.empty());
     CHECK(last_out<acq_rel>::explore().failure.empty());
     CHECK_FALSE(last_out<acquire>::explore().failure.empty());

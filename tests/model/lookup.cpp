@@ -58,10 +58,11 @@ struct looking_up {
 }  // namespace
 
 TEST_CASE("model: a look-up is answered or abandoned, and freed once by the last who used it") {
-    const auto found = model::explore<looking_up>({{"the loop", &looking_up::run},
-                                                   {"the helper", &looking_up::work},
-                                                   {"the stopper", &looking_up::request_stop}},
-                                                  shared_loop::names({"next", "the answer", "owners"}));
+    const auto found =
+        model::explore<looking_up>({{"the loop", &looking_up::run},
+                                    {"the helper", &looking_up::work},
+                                    {"the stopper", &looking_up::request_stop}},
+                                   shared_loop::names({"next", "the answer", "owners"}));
     INFO(found.failure);
     CHECK(found.failure.empty());
     CHECK(found.outcomes.size() == 2);

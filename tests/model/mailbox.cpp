@@ -135,7 +135,9 @@ struct stopping {
         loop.parts->woken.set();
         kernel_left.store(true, std::memory_order_release);
     }
-    std::string outcome() { return by_itself ? "completed, then stopped" : "stopped, then completed"; }
+    std::string outcome() {
+        return by_itself ? "completed, then stopped" : "stopped, then completed";
+    }
 };
 
 }  // namespace
@@ -169,14 +171,15 @@ TEST_CASE("long model: the same for two posters of whom one posts twice", "[.]")
     for (const auto* order : {"abc", "acb", "cab"}) CHECK(found.outcomes.contains(order));
 }
 
-TEST_CASE("model: what is posted to a loop that ends is finished once, and the loop outlives senders") {
-    const auto found = explored<left_over>(
-        "posting against the end",
-        {{"the loop", &left_over::run},
-         {"the first poster", &left_over::post_a},
-         {"the second poster", &left_over::post_b}},
-        {"a's next", "a", "b's next", "b", "those through"});
-    for (const auto* order : {"ab", "ba", "aB", "bA", "AB", "BA"}) CHECK(found.outcomes.contains(order));
+TEST_CASE(
+    "model: what is posted to a loop that ends is finished once, and the loop outlives senders") {
+    const auto found = explored<left_over>("posting against the end",
+                                           {{"the loop", &left_over::run},
+                                            {"the first poster", &left_over::post_a},
+                                            {"the second poster", &left_over::post_b}},
+                                           {"a's next", "a", "b's next", "b", "those through"});
+    for (const auto* order : {"ab", "ba", "aB", "bA", "AB", "BA"})
+        CHECK(found.outcomes.contains(order));
     CHECK(found.outcomes.size() == 6);
 }
 

@@ -20,7 +20,8 @@ using number = std::uint64_t;
 /// store it may no longer be unaware of.
 struct knowledge {
     void learn(const knowledge& other) {
-        for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = std::max(steps[i], other.steps[i]);
+        for (std::size_t i = 0; i < steps.size(); ++i)
+            steps[i] = std::max(steps[i], other.steps[i]);
         for (std::size_t i = 0; i < stores.size(); ++i)
             stores[i] = std::max(stores[i], other.stores[i]);
     }
@@ -92,7 +93,8 @@ public:
     const place& at(int index) const { return places_[static_cast<std::size_t>(index)]; }
     int places() const { return count_; }
 
-    void make(int thread, const void* address, number value, number mask, bool plain, bool pointer) {
+    void make(int thread, const void* address, number value, number mask, bool plain,
+              bool pointer) {
         if (count_ == most_places) {
             fault_ = "more is shared than the explorer has places for; raise most_places";
             return;
@@ -171,8 +173,9 @@ public:
         auto& seen = mine.stores[static_cast<std::size_t>(wanted.place)];
         const auto found = here.history[index];
         const bool loads = wanted.what != action::store;
-        const bool stores = wanted.what != action::load && (wanted.what != action::compare_exchange ||
-                                                            found.value == wanted.expected);
+        const bool stores =
+            wanted.what != action::load &&
+            (wanted.what != action::compare_exchange || found.value == wanted.expected);
         const auto order = loads && !stores && wanted.what == action::compare_exchange
                                ? wanted.order_if_unequal
                                : wanted.order;

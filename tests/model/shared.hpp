@@ -35,9 +35,9 @@ public:
     bool compare_exchange_strong(T& expected, T value, memory_order order = strictest,
                                  where from = where::current()) {
         const bool releases_only = order == std::memory_order_release;
-        const auto if_unequal = releases_only                          ? std::memory_order_relaxed
+        const auto if_unequal = releases_only                        ? std::memory_order_relaxed
                                 : order == std::memory_order_acq_rel ? std::memory_order_acquire
-                                                                       : order;
+                                                                     : order;
         return compare_exchange_strong(expected, value, order, if_unequal, from);
     }
     bool compare_exchange_strong(T& expected, T value, memory_order order, memory_order if_unequal,
@@ -107,7 +107,11 @@ private:
     bool has_ended_ = false;
 };
 
-inline int choose(int count) { return explorer::active->choose(count); }
-inline void expect(bool holds, const char* words) { explorer::active->expect(holds, words); }
+inline int choose(int count) {
+    return explorer::active->choose(count);
+}
+inline void expect(bool holds, const char* words) {
+    explorer::active->expect(holds, words);
+}
 
 }  // namespace model
