@@ -60,7 +60,7 @@ public:
             auto* world = new (room) World;
             auto run = [&](int thread) { (world->*bodies[std::size_t(thread) - 1])(); };
             const bool ended = run_threads(run);
-            most_steps(found_.most_steps);
+            found_.most_steps = std::max(found_.most_steps, steps_.size());
             if (!ended && failure_.empty()) {
                 ++found_.cut_short;
             } else if (ended) {
@@ -329,8 +329,6 @@ private:
         if (running_ != 0) switch_to(0);
     }
 
-    void most_steps(std::size_t& most) const { most = std::max(most, steps_.size()); }
-
     // The story of the failure.
     std::string name_of_place(int index) const {
         return std::size_t(index) < place_names_.size() ? place_names_[std::size_t(index)]
@@ -352,17 +350,17 @@ private:
         auto order = step.wanted.order;
         auto text = thread_names_[std::size_t(step.thread)] + " ";
         switch (step.wanted.what) {
-            case action::load: text += "reads " + found + " from " + name; break;
-            case action::store: text += "stores " + value + " in " + name; break;
-            case action::exchange: text += "puts " + value + " for " + found + " in " + name; break;
-            case action::add: text += "adds " + value + " to " + found + " in " + name; break;
-            case action::compare_exchange:
-                if (step.found == step.wanted.expected) {
-                    text += "puts " + value + " for " + found + " in " + name + ", as expected";
-                } else {
-                    text += "finds " + found + " in " + name + " and leaves it";
-                    order = step.wanted.order_if_unequal;
-                }
+        case action::load: text += "reads " + found + " from " + name; break;
+        case action::store: text += "stores " + value + " in " + name; break;
+        case action::exchange: text += "puts " + value + " for " + found + " in " + name; break;
+        case action::add: text += "adds " + value + " to " + found + " in " + name; break;
+        case action::compare_exchange:
+            if (step.found == step.wanted.expected) {
+                text += "puts " + value + " for " + found + " in " + name + ", as expected";
+            } else {
+                text += "finds " + found + " in " + name + " and leaves it";
+                order = step.wanted.order_if_unequal;
+            }
         }
         if (step.index != step.latest && step.wanted.what != action::store)
             text += ", unaware of " + std::to_string(step.latest - step.index) + " later";

@@ -206,19 +206,24 @@ struct drawn {
         constexpr std::memory_order of_stores[] = {relaxed, release, seq_cst};
         constexpr std::memory_order of_both[] = {relaxed, acq_rel, seq_cst};
         draw.discard(10);
+        int loaded = -1;  // two loads of one place in turn would count as spinning
         for (unsigned i = 0, count = 1 + one_of(3); i < count; ++i) {
-            auto& where = places[one_of(2)];
+            const auto what = one_of(5);
+            auto index = one_of(2);
+            if (what <= 1 && int(index) == loaded) index = 1 - index;
+            loaded = what <= 1 ? int(index) : -1;
+            auto& where = places[index];
             const auto order = one_of(3);
             const int value = int(10 * (thread + 1) + i);
             int read = 0;
-            switch (one_of(5)) {
-                case 0:
-                case 1: read = where.load(of_loads[order]); break;
-                case 2: where.store(value, of_stores[order]); break;
-                case 3: read = where.exchange(value, of_both[order]); break;
-                case 4:
-                    where.compare_exchange_strong(read, value, of_both[order], of_loads[one_of(2)]);
-                    break;
+            switch (what) {
+            case 0:
+            case 1: read = where.load(of_loads[order]); break;
+            case 2: where.store(value, of_stores[order]); break;
+            case 3: read = where.exchange(value, of_both[order]); break;
+            case 4:
+                where.compare_exchange_strong(read, value, of_both[order], of_loads[one_of(2)]);
+                break;
             }
             found[thread] += std::to_string(read) + " ";
         }
@@ -324,6 +329,8 @@ TEST_CASE("explorer: to try orders that commute once leaves out no outcome") {
     for (drawn::seed = 0; drawn::seed < 150; ++drawn::seed) {
         const auto reduced = drawn::all(true), whole = drawn::all(false);
         INFO("program " << drawn::seed << reduced.failure << whole.failure);
+        REQUIRE(reduced.failure.empty());
+        REQUIRE(whole.failure.empty());
         REQUIRE(keys_of(reduced) == keys_of(whole));
         with += reduced.executions;
         without += whole.executions;

@@ -117,6 +117,11 @@ struct stopping {
                 by_itself = !stopped;
             }
             if (stopped && handed_back == 1) break;
+            if (choose(2)) {
+                // It spins, which uses up the wake and collects what has completed.
+                loop.parts->woken.take();
+                if (handed_back == 0 && completed.load(std::memory_order_acquire)) continue;
+            }
             loop.wait();
         }
         while (!kernel_left.load(std::memory_order_acquire)) {}
