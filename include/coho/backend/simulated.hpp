@@ -6,8 +6,8 @@
 #include "simulated_calls.hpp"
 
 #include "../core/event_loop.hpp"
+#include "../core/wake_flag.hpp"
 
-#include <atomic>
 #include <string>
 
 namespace coho {
@@ -127,7 +127,7 @@ public:
             faults_.strikes(fault::clock_jump)) {
             pass_to(now_ + random_.up_to(std::chrono::minutes(1)));
         }
-        while (completed_.empty() && !woken_.exchange(false, std::memory_order_acquire) &&
+        while (completed_.empty() && !woken_.take() &&
                now_ < until && !faults_.strikes(fault::idle_wake)) {
             const auto next = agenda_.next() < until ? agenda_.next() : until;
             if (next == never) {
@@ -138,7 +138,7 @@ public:
         }
         hand_over(completed);
     }
-    void wake() noexcept { woken_.store(true, std::memory_order_release); }
+    void wake() noexcept { woken_.set(); }
 
 private:
     template <class Request>
@@ -386,7 +386,7 @@ private:
 
     std::string reason_;
     event_loop* loop_ = nullptr;
-    std::atomic<bool> woken_ = false;
+    wake_flag<> woken_;
     operation_queue completed_;
     std::uint64_t attempts_ = 0;
     std::uint64_t turns_ = 0;
