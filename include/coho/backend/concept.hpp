@@ -61,7 +61,8 @@ concept backend = performs<B, request::accept> && performs<B, request::connect> 
         // Submits, sleeps until something completes, wake() is called or the time has come, and
         // queues what completed. Resumes nobody. A time that has passed means: do not sleep.
         { kernel.wait(until, completed) } noexcept;
-        // Any thread, also within a signal handler: the wait() that runs or the next one returns.
+        // Any thread, also within a signal handler: the wait() that runs or the next one returns,
+        // and what was done before is seen after it.
         { kernel.wake() } noexcept;
         { constant.virtual_clock() } noexcept -> std::same_as<const time_point*>;
         { constant.name() } noexcept -> std::same_as<std::string_view>;

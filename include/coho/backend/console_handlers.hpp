@@ -16,7 +16,7 @@ public:
     interrupt_handlers(const Signals& signals, interruptible& target) noexcept {
         target.signals = interrupt_targets::bits_of(signals);
         if (!target.signals) return;
-        place_ = &interrupt_targets::enter(target);
+        place_ = &interrupt_targets::all.enter(target);
         ::SetConsoleCtrlHandler(&arrived, TRUE);
     }
     interrupt_handlers(const interrupt_handlers&) = delete;
@@ -25,7 +25,7 @@ public:
         if (!place_) return;
         // The system counts: one was added for each.
         ::SetConsoleCtrlHandler(&arrived, FALSE);
-        interrupt_targets::leave(*place_);
+        interrupt_targets::all.leave(*place_);
     }
 
 private:
@@ -34,14 +34,16 @@ private:
         if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT && event != CTRL_CLOSE_EVENT) {
             return FALSE;
         }
-        if (interrupt_targets::tell(event == CTRL_C_EVENT ? SIGINT : SIGTERM)) return FALSE;
+        const auto signal =
+            interrupt_targets::bit_of(event == CTRL_C_EVENT ? SIGINT : SIGTERM);
+        if (interrupt_targets::all.tell(signal)) return FALSE;
         // The process ends when this returns, so it is kept until all have drained; the system
         // itself waits no longer than some seconds.
-        while (event == CTRL_CLOSE_EVENT && interrupt_targets::any()) ::Sleep(10);
+        while (event == CTRL_CLOSE_EVENT && interrupt_targets::all.any()) ::Sleep(10);
         return TRUE;
     }
 
-    interrupt_targets::place* place_ = nullptr;
+    interrupt_targets::table::place* place_ = nullptr;
 };
 
 }  // namespace coho

@@ -17,12 +17,63 @@ struct interruptible {
     std::uint64_t signals = 0;
 };
 
-/// Everybody in this process who is told of signals, on as many threads as there are. A handler is
-/// given nothing but a number, so this must be global.
+/// Who is told of signals, at most so many, who come and go on as many threads as there are.
+///
+/// Atomic is std::atomic, but where tests/model runs all this in every order there is.
+template <class Target, std::size_t most, template <class> class Atomic = std::atomic>
+class interrupt_table {
+public:
+    using place = Atomic<Target*>;
+
+    place& enter(Target& target) noexcept {
+        for (auto& each : places_) {
+            Target* free = nullptr;
+            if (each.compare_exchange_strong(free, &target, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+                return each;
+            }
+        }
+        give_up("more than 256 schedulers wait for signals at once");
+    }
+    /// Waits for those on other threads that may still hold the target.
+    // Who leaves wipes the place and then looks at the count, who tells counts and then looks at
+    // the place: without one order of all four both could miss the other.
+    void leave(place& its) noexcept {
+        its.store(nullptr, std::memory_order_seq_cst);
+        while (telling_.load(std::memory_order_seq_cst) != 0) {}
+    }
+    /// Tells all who want to hear of it. Whether one of them was told before.
+    bool tell(std::uint64_t signal) noexcept {
+        telling_.fetch_add(1, std::memory_order_seq_cst);
+        bool told_before = false;
+        for (auto& each : places_) {
+            Target* target = each.load(std::memory_order_seq_cst);
+            if (!target || !(target->signals & signal)) continue;
+            if (!target->interrupt(*target)) told_before = true;
+        }
+        telling_.fetch_sub(1, std::memory_order_release);
+        return told_before;
+    }
+    bool any() const noexcept {
+        for (const auto& each : places_) {
+            if (each.load(std::memory_order_relaxed)) return true;
+        }
+        return false;
+    }
+
+private:
+    std::array<place, most> places_{};
+    Atomic<int> telling_ = 0;
+};
+
+/// Everybody in this process who is told of signals. A handler is given nothing but a number, so
+/// this must be global.
 class interrupt_targets {
 public:
     static constexpr int most_signals = 64;
-    using place = std::atomic<interruptible*>;
+    using table = interrupt_table<interruptible, 256>;
+
+    static inline table all;
 
     static constexpr std::uint64_t bit_of(int number) noexcept {
         return std::uint64_t(1) << (number - 1);
@@ -38,41 +89,6 @@ public:
         }
         return bits;
     }
-
-    static place& enter(interruptible& target) noexcept {
-        for (auto& each : places) {
-            interruptible* free = nullptr;
-            if (each.compare_exchange_strong(free, &target)) return each;
-        }
-        give_up("more than 256 schedulers wait for signals at once");
-    }
-    /// Waits for handlers on other threads that may still hold the target.
-    static void leave(place& its) noexcept {
-        its.store(nullptr);
-        while (telling.load() != 0) {}
-    }
-    /// Tells all who want to hear of it. Whether one of them was told before.
-    static bool tell(int number) noexcept {
-        telling.fetch_add(1);
-        bool told_before = false;
-        for (auto& each : places) {
-            auto* target = each.load();
-            if (!target || !(target->signals & bit_of(number))) continue;
-            if (!target->interrupt(*target)) told_before = true;
-        }
-        telling.fetch_sub(1);
-        return told_before;
-    }
-    static bool any() noexcept {
-        for (auto& each : places) {
-            if (each.load()) return true;
-        }
-        return false;
-    }
-
-private:
-    static inline std::array<place, 256> places{};
-    static inline std::atomic<int> telling = 0;
 };
 
 }  // namespace coho

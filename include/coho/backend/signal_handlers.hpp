@@ -21,7 +21,7 @@ public:
         if (!signals_) return;
         target.signals = signals_;
         const lock alone;
-        place_ = &interrupt_targets::enter(target);
+        place_ = &interrupt_targets::all.enter(target);
         for_each_signal([](int number, handled_signal& its) {
             if (its.targets++ == 0) handle(number, its);
         });
@@ -34,7 +34,7 @@ public:
         for_each_signal([](int number, handled_signal& its) {
             if (--its.targets == 0) ::sigaction(number, &its.before, nullptr);
         });
-        interrupt_targets::leave(*place_);
+        interrupt_targets::all.leave(*place_);
     }
 
 private:
@@ -66,7 +66,7 @@ private:
     }
     static void arrived(int number) noexcept {
         const int kept = errno;
-        if (interrupt_targets::tell(number)) {
+        if (interrupt_targets::all.tell(interrupt_targets::bit_of(number))) {
             struct sigaction plain {};
             plain.sa_handler = SIG_DFL;
             sigemptyset(&plain.sa_mask);
@@ -82,7 +82,7 @@ private:
     static inline std::array<handled_signal, interrupt_targets::most_signals> handled_signals{};
 
     std::uint64_t signals_;
-    interrupt_targets::place* place_ = nullptr;
+    interrupt_targets::table::place* place_ = nullptr;
 };
 
 }  // namespace coho

@@ -6,8 +6,8 @@
 #include "simulated_calls.hpp"
 
 #include "../core/event_loop.hpp"
+#include "../core/wake_flag.hpp"
 
-#include <atomic>
 #include <string>
 
 namespace coho {
@@ -128,8 +128,7 @@ public:
             faults_.strikes(fault::clock_jump)) {
             pass_to(now_ + random_.up_to(std::chrono::minutes(1)));
         }
-        look_at_granted();
-        while (completed_.empty() && !woken_.exchange(false, std::memory_order_acquire) &&
+        while (completed_.empty() && !woken_.take() &&
                now_ < until && !faults_.strikes(fault::idle_wake)) {
             const auto next = agenda_.next() < until ? agenda_.next() : until;
             if (next == never) {
@@ -140,7 +139,7 @@ public:
         }
         hand_over(completed);
     }
-    void wake() noexcept { woken_.store(true, std::memory_order_release); }
+    void wake() noexcept { woken_.set(); }
 
 private:
     template <class Request>
@@ -327,6 +326,12 @@ private:
         else hand_back(waiting, outcome);
     }
     void look_at_changed() noexcept {
+        do {
+            look_at_granted();
+            look_at_told();
+        } while (!granted_.empty());
+    }
+    void look_at_told() noexcept {
         for (std::size_t i = 0; i < changed_count_; ++i) {
             const auto which = changed_[i];
             for (const auto side : {direction::receive, direction::send}) {
@@ -420,7 +425,7 @@ private:
 
     std::string reason_;
     event_loop* loop_ = nullptr;
-    std::atomic<bool> woken_ = false;
+    wake_flag<> woken_;
     operation_queue completed_;
     intrusive_queue<buffer_waiter> granted_;
     std::uint64_t attempts_ = 0;

@@ -1,11 +1,11 @@
 #pragma once
 
 #include "frame_pool.hpp"
+#include "mailbox.hpp"
 #include "operation.hpp"
 #include "stop.hpp"
 #include "timer.hpp"
 
-#include <atomic>
 #include <concepts>
 #include <memory>
 #include <type_traits>
@@ -41,15 +41,7 @@ public:
     /// Any thread, also within a signal handler; allocates nothing. The loop may end meanwhile, not
     /// before.
     void post(posted_work& work) noexcept {
-        const poster within(*this);
-        auto* top = posted_.load(std::memory_order_relaxed);
-        do {
-            work.next = top;
-        } while (!posted_.compare_exchange_weak(top, &work, std::memory_order_release,
-                                                std::memory_order_relaxed));
-        // The loop takes the whole stack at once, so one wake is enough for all that came before
-        // it.
-        if (!top) wake_(*this);
+        mail_.post(work, [this] { wake_(*this); });
     }
 
     /// Any thread: the function is called on this loop's thread. Throws std::bad_alloc.
@@ -71,9 +63,7 @@ public:
     /// Any thread, also within a signal handler: asks the task that run() runs, and all below it,
     /// to stop.
     void request_stop() noexcept {
-        const poster within(*this);
-        stop_asked_.store(true, std::memory_order_release);
-        wake_(*this);
+        mail_.request_stop([this] { wake_(*this); });
     }
 
     /// Resumes the waiter in this turn or a later one, first come first served.
@@ -118,9 +108,9 @@ protected:
 
     /// Before what other threads use goes: waits for those that are within post() or
     /// request_stop(), and drops what they posted.
-    void end_posting() noexcept {
-        while (posting_.load(std::memory_order_acquire) != 0) {}
-        take_posted(false);
+    void end_posting() {
+        mail_.await_senders();
+        mail_.finish_posted(false);
     }
 
     /// Marks the thread's current loop, and puts back the one before.
@@ -138,10 +128,7 @@ protected:
     };
 
     bool has_ready() const noexcept { return !ready_.empty(); }
-    bool has_posted() const noexcept {
-        return posted_.load(std::memory_order_relaxed) ||
-               stop_asked_.load(std::memory_order_relaxed);
-    }
+    bool has_posted() const noexcept { return !mail_.empty(); }
 
     void destroy_ended() noexcept {
         while (!ended_.empty()) ended_.pop().waiter.destroy();
@@ -149,11 +136,8 @@ protected:
 
     /// One turn without the kernel: what other threads want, timers, then those who are ready.
     void run_ready(stop_source& root) {
-        if (stop_asked_.load(std::memory_order_relaxed) &&
-            stop_asked_.exchange(false, std::memory_order_acquire)) {
-            root.request_stop();
-        }
-        if (posted_.load(std::memory_order_relaxed)) take_posted(true);
+        if (mail_.take_stop()) root.request_stop();
+        mail_.finish_posted(true);
         if (!timers_.empty()) timers_.advance(now());
         for (auto turns = resumptions_per_turn; turns > 0 && !ready_.empty(); --turns) {
             budget_ = budget_per_resumption;
@@ -164,40 +148,11 @@ protected:
     }
 
 private:
-    /// Keeps the loop alive while another thread is about to wake it.
-    class poster {
-    public:
-        explicit poster(event_loop& loop) noexcept : loop_(loop) {
-            loop_.posting_.fetch_add(1, std::memory_order_relaxed);
-        }
-        poster(const poster&) = delete;
-        ~poster() { loop_.posting_.fetch_sub(1, std::memory_order_release); }
-
-    private:
-        event_loop& loop_;
-    };
-
     // Together they bound how long the kernel is not asked: 2,048 operations, about four
     // milliseconds.
     static constexpr int resumptions_per_turn = 128;
     static constexpr int budget_per_resumption = 16;
     static constexpr int depth_limit = 64;
-
-    void take_posted(bool run) {
-        auto* latest = posted_.exchange(nullptr, std::memory_order_acquire);
-        posted_work* first = nullptr;
-        while (latest) {
-            auto* before = latest->next;
-            latest->next = first;
-            first = latest;
-            latest = before;
-        }
-        while (first) {
-            auto& work = *first;
-            first = work.next;
-            work.finish(work, run);
-        }
-    }
 
     static inline thread_local event_loop* current_ = nullptr;
     // Only its address matters, which differs from thread to thread.
@@ -213,9 +168,7 @@ private:
     resumption_queue ended_;
     int budget_ = budget_per_resumption;
     int depth_ = 0;
-    std::atomic<int> posting_ = 0;
-    std::atomic<posted_work*> posted_ = nullptr;
-    std::atomic<bool> stop_asked_ = false;
+    mailbox<posted_work> mail_;
     timer_queue timers_;
     frame_pool frames_;
 };

@@ -3,6 +3,7 @@
 #include "tcp_stream.hpp"
 
 #include "../backend/name_lookup.hpp"
+#include "../core/two_owners.hpp"
 
 #include <atomic>
 #include <memory>
@@ -31,7 +32,7 @@ public:
             this);
     }
     /// The waiter leaves. False where the answer is already on its way and must be awaited.
-    bool abandon() noexcept { return !settled_.exchange(true, std::memory_order_acq_rel); }
+    bool abandon() noexcept { return !owners_.leave(); }
 
     result<endpoint_list>& answer() noexcept { return answer_; }
 
@@ -41,7 +42,7 @@ private:
     void work() noexcept {
         answer_ = look_up(host_, port_);
         under_way.fetch_sub(1);
-        if (settled_.exchange(true, std::memory_order_acq_rel)) delete this;
+        if (owners_.leave()) delete this;
         else loop_->post(static_cast<posted_work&>(*this));
     }
     static void answered(posted_work& work, bool) {
@@ -53,7 +54,7 @@ private:
     std::uint16_t port_;
     event_loop* loop_ = nullptr;
     resumption* waiter_ = nullptr;
-    std::atomic<bool> settled_ = false;
+    two_owners<> owners_;
     result<endpoint_list> answer_{errc::cancelled};
 };
 
