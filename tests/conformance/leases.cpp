@@ -173,7 +173,7 @@ TEMPLATE_TEST_CASE("H14: a few buffers, of which a kernel may hold some, serve m
     support::run_on<TestType>([&] { return share<TestType>(8, 64, bytes); });
 }
 
-TEMPLATE_TEST_CASE("a silent connection holds no buffer", "[conformance][leases]",
+TEMPLATE_TEST_CASE("H14: a silent connection holds no buffer", "[conformance][leases][H14]",
                    COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto& pool = pool_of<TestType>(1);

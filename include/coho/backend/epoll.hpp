@@ -132,7 +132,8 @@ public:
         process_.check_same_process();
         completed.take_all(cancelled_);
         while (!granted_.empty()) {
-            auto& attempt = static_cast<state<request::receive_leased>&>(buffer_waiter::next_of(granted_));
+            auto& attempt =
+                buffer_waiter::next_of<state<request::receive_leased>>(granted_);
             retry(*find(attempt.socket()), direction::receive, completed);
         }
         const int count = fetch(completed.empty() ? until : long_ago);

@@ -402,7 +402,8 @@ private:
     /// turn.
     void receive_granted() noexcept {
         while (!granted_.empty()) {
-            auto& state = static_cast<ring_state<request::receive_leased>&>(buffer_waiter::next_of(granted_));
+            auto& state =
+                buffer_waiter::next_of<ring_state<request::receive_leased>>(granted_);
             state.step = lease_step::receives;
             if (!submit_leased(state)) finish_leased(state, -EAGAIN);
         }

@@ -186,7 +186,7 @@ private:
     void receive_granted() noexcept {
         while (!granted_.empty()) {
             auto& each =
-                static_cast<port_request<Calls, request::receive_leased>&>(buffer_waiter::next_of(granted_));
+                buffer_waiter::next_of<port_request<Calls, request::receive_leased>>(granted_);
             if (go_on(each) == started::pending) continue;
             each.waiter->complete(each.waiter->outcome, completed_);
         }

@@ -2,14 +2,14 @@
 
 #include "endpoint.hpp"
 
-#include "../buffer/lease.hpp"
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace coho {
+
+class buffer_pool;
 
 /// What the system calls an open socket: a file descriptor or a SOCKET.
 enum class handle : std::intptr_t { none = -1 };

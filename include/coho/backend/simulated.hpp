@@ -144,6 +144,7 @@ public:
 private:
     template <class Request>
     friend struct simulated_state;
+    using state_of_lease = simulated_state<request::receive_leased>;
 
     /// From done to handed back, and from asked to cancelled.
     static constexpr duration longest_delay = std::chrono::milliseconds(20);
@@ -355,7 +356,7 @@ private:
     /// They had bytes but no buffer, and now have one.
     void look_at_granted() noexcept {
         while (!granted_.empty()) {
-            auto& state = static_cast<simulated_state<request::receive_leased>&>(buffer_waiter::next_of(granted_));
+            auto& state = buffer_waiter::next_of<state_of_lease>(granted_);
             tell(*sockets_.find(state.socket()));
         }
     }

@@ -77,10 +77,11 @@ public:
     /// It waited, and is in the queue of those who got one.
     bool is_granted() const noexcept { return place_ == place::granted; }
     /// The next of those in the queue, which it leaves.
-    static buffer_waiter& next_of(intrusive_queue<buffer_waiter>& granted) noexcept {
+    template <class Waiter>
+    static Waiter& next_of(intrusive_queue<buffer_waiter>& granted) noexcept {
         auto& first = granted.pop();
         first.place_ = place::nowhere;
-        return first;
+        return static_cast<Waiter&>(first);
     }
     lease& held() noexcept { return held_; }
     lease take_held() noexcept { return std::move(held_); }

@@ -165,7 +165,8 @@ public:
     /// has ended its side. While every buffer is out, those who have bytes to read wait for one, in
     /// the order they came; leases that end let them go on.
     [[nodiscard]] auto next() noexcept {
-        return reading_lease<Backend>(*socket_, {socket_->native_handle(), &socket_->on().buffers()});
+        auto& buffers = socket_->on().buffers();
+        return reading_lease<Backend>(*socket_, {socket_->native_handle(), &buffers});
     }
 
 private:
