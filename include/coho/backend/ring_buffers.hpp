@@ -1,11 +1,16 @@
 #pragma once
 
-#include "ring_requests.hpp"
+#include "posix_sockets.hpp"
+#include "ring_data.hpp"
 
 #include "../buffer/buffer_pool.hpp"
 
 #include <bit>
+#include <cstdint>
 #include <new>
+
+#include <liburing.h>
+#include <poll.h>
 
 namespace coho {
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "posix_sockets.hpp"
+#include "ring_data.hpp"
 
 #include "../core/operation.hpp"
 
@@ -12,22 +13,6 @@
 #include <poll.h>
 
 namespace coho {
-
-/// What a submission carries and a completion brings back: an address, and in its low bits what
-/// lies there.
-enum class ring_tag : std::uintptr_t {
-    operation,  ///< an operation whose outcome is the completion's
-    request,    ///< a ring_request, which looks at the completion first
-    acceptor,
-    leased,     ///< a receive into a buffer of a pool
-    wake,
-    ignored,    ///< an answer to a cancel
-};
-inline constexpr std::uintptr_t ring_tag_mask = 7;
-
-inline std::uint64_t ring_data(const void* address, ring_tag tag) noexcept {
-    return reinterpret_cast<std::uintptr_t>(address) | static_cast<std::uintptr_t>(tag);
-}
 
 /// A request that io_uring may have to be asked again for, or whose outcome is not all that came of
 /// it.
@@ -41,11 +26,6 @@ struct ring_request {
     operation* waiter = nullptr;
     const kind* of = nullptr;
 };
-
-/// What io_uring keeps for a request: nothing, where the kernel takes all it needs from the
-/// submission.
-template <class Request>
-struct ring_state {};
 
 template <class Request>
 constexpr bool needs_ring_request = std::derived_from<ring_state<Request>, ring_request>;
