@@ -2,9 +2,12 @@
 
 #include "concept.hpp"
 
+#include "../buffer/lease.hpp"
 #include "../core/check.hpp"
 
+#include <concepts>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 

@@ -52,8 +52,8 @@ public:
         while (pool_->lent() < entries_) {
             auto* const buffer = pool_->lend();
             if (!buffer) break;
-            io_uring_buf_ring_add(ring_, buffer->data,
-                                  static_cast<unsigned>(pool_->buffer_size()),
+            io_uring_buf_ring_add(ring_, buffer->memory.data(),
+                                  static_cast<unsigned>(buffer->memory.size()),
                                   static_cast<unsigned short>(pool_->index_of(*buffer)),
                                   io_uring_buf_ring_mask(entries_), added++);
         }

@@ -4,12 +4,59 @@
 
 #include "../core/awaitable.hpp"
 #include "../core/check.hpp"
+#include "../core/operation.hpp"
 #include "../core/result.hpp"
 #include "../core/stop.hpp"
 
 #include <new>
 
 namespace coho {
+
+/// Who needs a buffer of a pool, now or when one comes home. It may move while it neither waits nor
+/// holds one.
+class buffer_waiter {
+public:
+    /// Who waited and got one is put in that queue, by whoever gave the buffer back.
+    void grant_by(intrusive_queue<buffer_waiter>& granted) noexcept { granted_ = &granted; }
+
+    /// Whether it holds a buffer; if not, it waits for one from here on.
+    inline bool obtain(buffer_pool& pool) noexcept;
+    bool waits() const noexcept { return place_ == place::with_pool; }
+    /// It waited, and is in the queue of those who got one.
+    bool is_granted() const noexcept { return place_ == place::granted; }
+    /// The next of those in the queue, which it leaves.
+    template <class Waiter>
+    static Waiter& next_of(intrusive_queue<buffer_waiter>& granted) noexcept {
+        auto& first = granted.pop();
+        first.place_ = place::nowhere;
+        return static_cast<Waiter&>(first);
+    }
+    lease& held() noexcept { return held_; }
+    lease take_held() noexcept { return std::move(held_); }
+    /// Waits no more, and holds none.
+    inline void give_up(buffer_pool& pool) noexcept;
+
+    buffer_waiter* next = nullptr;
+
+private:
+    friend class buffer_pool;
+
+    enum class place : unsigned char { nowhere, with_pool, granted };
+
+    void grant(lease granted) noexcept {
+        place_ = place::granted;
+        held_ = std::move(granted);
+        granted_->push(*this);
+    }
+    void leave_granted() noexcept {
+        if (place_ == place::granted) granted_->remove(*this);
+        place_ = place::nowhere;
+    }
+
+    intrusive_queue<buffer_waiter>* granted_ = nullptr;
+    lease held_;
+    place place_ = place::nowhere;
+};
 
 struct buffer_pool_options {
     /// How many connections can hold bytes at once; the others wait.
@@ -89,7 +136,6 @@ public:
     }
 
 private:
-    friend struct goes_home;
     friend class buffer_waiter;
 
     static constexpr std::size_t most_buffers = 65'536;
@@ -111,7 +157,8 @@ private:
         const auto index = used_++;
         auto* buffer = ::new (static_cast<void*>(buffers_ + index)) pooled_buffer;
         buffer->pool = this;
-        buffer->data = memory_ + index * stride_;
+        buffer->go_home = [](pooled_buffer& ended) noexcept { ended.pool->give_back(ended); };
+        buffer->memory = {memory_ + index * stride_, size_};
         buffer->finish = [](event_loop::posted_work& work, bool) {
             auto& arrived = static_cast<pooled_buffer&>(work);
             arrived.pool->take_home(arrived);
@@ -156,14 +203,6 @@ private:
     pooled_buffer* home_again_ = nullptr;
     intrusive_queue<buffer_waiter> waiters_;
 };
-
-inline std::span<std::byte> lease::room() const noexcept {
-    check(bool(buffer_), "a lease was used that is null or was moved from");
-    return {buffer_->data, buffer_->pool->buffer_size()};
-}
-inline void goes_home::operator()(pooled_buffer* buffer) const noexcept {
-    buffer->pool->give_back(*buffer);
-}
 
 inline bool buffer_waiter::obtain(buffer_pool& pool) noexcept {
     if (waits()) return false;

@@ -16,12 +16,13 @@ class buffer_pool;
 /// What a pool knows of one of its buffers. From another thread it goes home as posted work.
 struct pooled_buffer : event_loop::posted_work {
     buffer_pool* pool = nullptr;
-    std::byte* data = nullptr;
+    void (*go_home)(pooled_buffer&) noexcept = nullptr;
+    std::span<std::byte> memory;
 };
 
 /// Who has one of these has the buffer; then it goes home, from any thread.
 struct goes_home {
-    inline void operator()(pooled_buffer* buffer) const noexcept;
+    void operator()(pooled_buffer* buffer) const noexcept { buffer->go_home(*buffer); }
 };
 using owned_buffer = std::unique_ptr<pooled_buffer, goes_home>;
 
@@ -38,7 +39,10 @@ public:
     /// What was received, or written here.
     std::span<std::byte> bytes() const noexcept { return room().subspan(begin_, size_); }
     /// The whole buffer, for who fills it.
-    inline std::span<std::byte> room() const noexcept;
+    std::span<std::byte> room() const noexcept {
+        check(bool(buffer_), "a lease was used that is null or was moved from");
+        return buffer_->memory;
+    }
 
     /// From here on bytes() are the first so many of room().
     void fill(std::size_t count) noexcept {
@@ -62,52 +66,6 @@ private:
     owned_buffer buffer_;
     std::uint32_t begin_ = 0;
     std::uint32_t size_ = 0;
-};
-
-/// Who needs a buffer of a pool, now or when one comes home. It may move while it neither waits nor
-/// holds one.
-class buffer_waiter {
-public:
-    /// Who waited and got one is put in that queue, by whoever gave the buffer back.
-    void grant_by(intrusive_queue<buffer_waiter>& granted) noexcept { granted_ = &granted; }
-
-    /// Whether it holds a buffer; if not, it waits for one from here on.
-    inline bool obtain(buffer_pool& pool) noexcept;
-    bool waits() const noexcept { return place_ == place::with_pool; }
-    /// It waited, and is in the queue of those who got one.
-    bool is_granted() const noexcept { return place_ == place::granted; }
-    /// The next of those in the queue, which it leaves.
-    template <class Waiter>
-    static Waiter& next_of(intrusive_queue<buffer_waiter>& granted) noexcept {
-        auto& first = granted.pop();
-        first.place_ = place::nowhere;
-        return static_cast<Waiter&>(first);
-    }
-    lease& held() noexcept { return held_; }
-    lease take_held() noexcept { return std::move(held_); }
-    /// Waits no more, and holds none.
-    inline void give_up(buffer_pool& pool) noexcept;
-
-    buffer_waiter* next = nullptr;
-
-private:
-    friend class buffer_pool;
-
-    enum class place : unsigned char { nowhere, with_pool, granted };
-
-    void grant(lease granted) noexcept {
-        place_ = place::granted;
-        held_ = std::move(granted);
-        granted_->push(*this);
-    }
-    void leave_granted() noexcept {
-        if (place_ == place::granted) granted_->remove(*this);
-        place_ = place::nowhere;
-    }
-
-    intrusive_queue<buffer_waiter>* granted_ = nullptr;
-    lease held_;
-    place place_ = place::nowhere;
 };
 
 }  // namespace coho
