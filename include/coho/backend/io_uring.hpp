@@ -132,7 +132,7 @@ public:
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
         receive_granted();
-        (void)buffers_.refill();
+        buffers_.refill();
         submit_cancels();
         if (!wake_awaited_) await_wake();
         const bool may_sleep = completed_.empty() && io_uring_cq_ready(&ring_) == 0;
@@ -382,7 +382,7 @@ private:
         if (state.waiter->cancel_asked) return finish_leased(state, -ECANCELED);
         if (has_no_buffer && state.step == lease_step::picks) {
             // Others may have taken what was there, and it fails even where nothing is to be read.
-            if (!buffers_.refill()) state.step = lease_step::picks_when_sure;
+            if (!buffers_.refill_more()) state.step = lease_step::picks_when_sure;
         } else if (outcome != -EINTR) {
             state.step = lease_step::waits;
             if (!state.obtain(*state.asked->buffers)) return;

@@ -60,7 +60,7 @@ private:
 
 struct buffer_pool_options {
     /// How many connections can hold bytes at once; the others wait.
-    std::size_t count = 256;
+    std::size_t count = 1024;
     /// Bytes of each, and so the most that one receive brings.
     std::size_t size = 16'384;
     /// Asks the system for large pages, madvise(2).
