@@ -10,7 +10,7 @@
 /// The kernels that the same tests run on: TEMPLATE_TEST_CASE("...", "[...]", COHO_TEST_KERNELS).
 namespace support {
 
-/// The simulated kernel. On its loopback, as on a real one, what was sent is there in the next turn.
+/// The simulated kernel. On its loopback, as on a real one, what was sent is there a turn later.
 /// Without faults, or with all that no right program notices where COHO_TEST_FAULTS is "harmless".
 /// simulated_peer blocks on it: what completes meanwhile is set aside for the loop.
 struct simulated : coho::simulated {
@@ -109,8 +109,8 @@ using either_second = coho::either<unusable, coho::epoll>;
 }  // namespace support
 
 // COHO_TEST_REAL_KERNELS is for what a simulated kernel does not have:
-// - peers on other threads, which send, read and connect at times of their own (conformance/cancel:
-//   what times out), or post, wake and stop a loop (scheduler/post, threads);
+// - other threads, which send, read and connect at times of their own (cancel: three of H2, which
+//   time out), or post to a loop, wake and stop it (post and threads of the scheduler);
 // - signals, children, and descriptors that these inherit (process; close-on-exec in options);
 // - descriptors that are doubled, put under a number of one's choice or seen by another epoll
 //   (descriptors); it gives numbers anew only by chance, as tests/simulation has it;
