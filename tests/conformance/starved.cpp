@@ -15,30 +15,35 @@ using support::reason_of;
 
 namespace {
 
-/// The number that the next descriptor gets.
-rlim_t next_number() {
-    const int lowest = support::checked(::dup(0));
-    ::close(lowest);
-    return static_cast<rlim_t>(lowest);
-}
-void allow_numbers_below(rlim_t end) {
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = end;
-    support::checked(::setrlimit(RLIMIT_NOFILE, &limit));
+/// How many more descriptors can be opened.
+template <class Backend>
+void allow_more(std::size_t count) {
+    if constexpr (support::is_simulated<Backend>) {
+        coho::scheduler<Backend>::current().kernel().allow_more_handles(count);
+    } else {
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        // There may be none left for the question which is next.
+        limit.rlim_cur = limit.rlim_max;
+        support::checked(::setrlimit(RLIMIT_NOFILE, &limit));
+        const int next = support::checked(::dup(0));
+        ::close(next);
+        limit.rlim_cur = static_cast<rlim_t>(next) + count;
+        support::checked(::setrlimit(RLIMIT_NOFILE, &limit));
+    }
 }
 
 /// 0, or the line of what was not so.
 template <class Backend>
 task<int> starve_and_recover() {
-    std::vector<support::raw_socket> clients;
+    using peer = support::peer_of<Backend>;
+    std::vector<peer> clients;
     std::vector<coho::basic_tcp_stream<Backend>> served;
     auto listener =
         coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0)).value();
-    for (int i = 0; i < 6; ++i) {
-        clients.push_back(support::raw_socket::connected_to(listener.local_endpoint()));
-    }
-    allow_numbers_below(next_number() + 3);
+    for (int i = 0; i < 6; ++i) clients.emplace_back(coho::socket_kind::stream);
+    allow_more<Backend>(3);
+    for (auto& each : clients) each.connect(listener.local_endpoint());
     for (int i = 0; i < 3; ++i) {
         auto accepted = co_await listener.accept();
         if (!accepted) co_return __LINE__;
@@ -74,16 +79,15 @@ task<int> starve_unasked() {
     std::vector<coho::basic_tcp_stream<Backend>> served;
     auto listener =
         coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0)).value();
-    std::vector<support::raw_socket> waiting;
-    for (std::size_t i = 0; i < clients; ++i) {
-        waiting.push_back(support::raw_socket::connected_to(listener.local_endpoint()));
-    }
-    const auto first = next_number();
-    allow_numbers_below(first + 3);
+    using peer = support::peer_of<Backend>;
+    std::vector<peer> waiting;
+    for (std::size_t i = 0; i < clients; ++i) waiting.emplace_back(coho::socket_kind::stream);
+    allow_more<Backend>(3);
+    for (auto& each : waiting) each.connect(listener.local_endpoint());
     for (std::size_t i = 0; i < clients; ++i) {
         if (i == 1) {
             co_await support::let_turns_pass();
-            allow_numbers_below(first + 100);
+            allow_more<Backend>(100);
         }
         auto accepted = co_await coho::timeout(10s, listener.accept());
         if (!accepted) co_return __LINE__;

@@ -1,6 +1,7 @@
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
 
+#include <algorithm>
 #include <array>
 
 using namespace std::chrono_literals;
@@ -11,7 +12,7 @@ using support::message_of;
 using support::reason_of;
 
 TEMPLATE_TEST_CASE("streams: bytes go both ways between a client and what was accepted",
-                   "[conformance][streams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][streams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         auto asked = co_await pair.client.write_all(as_bytes("question"));
@@ -26,7 +27,7 @@ TEMPLATE_TEST_CASE("streams: bytes go both ways between a client and what was ac
 }
 
 TEMPLATE_TEST_CASE("streams: both directions work at the same time", "[conformance][streams]",
-                   COHO_TEST_ALL_KERNELS) {
+                   COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         const auto bytes = support::counting_bytes(1 << 20);
@@ -45,14 +46,15 @@ TEMPLATE_TEST_CASE("streams: read_some gives what is there, at most the buffer",
                    "[conformance][streams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto link = co_await support::accept_peer<TestType>();
-        std::string text(4, '\0');
+        std::string text(4, '\0'), all;
         link.peer.send("abcdef");
-        auto first = co_await link.stream.read_some(std::as_writable_bytes(std::span(text)));
-        CHECK(std::move(first).value_or(0) == 4);
-        CHECK(text == "abcd");
-        auto second = co_await link.stream.read_some(std::as_writable_bytes(std::span(text)));
-        CHECK(std::move(second).value_or(0) == 2);
-        CHECK(text == "efcd");
+        while (all.size() < 6) {
+            auto received = co_await link.stream.read_some(std::as_writable_bytes(std::span(text)));
+            const auto count = std::move(received).value_or(0);
+            REQUIRE(support::is_moved<TestType>(count, std::min(text.size(), 6 - all.size())));
+            all.append(text, 0, count);
+        }
+        CHECK(all == "abcdef");
     });
 }
 
@@ -171,7 +173,7 @@ TEMPLATE_TEST_CASE("streams: shutdown_receive ends a read that waits, and those 
 }
 
 TEMPLATE_TEST_CASE("streams: 16 MiB pass unchanged through a slow reader",
-                   "[conformance][streams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][streams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         const auto bytes = support::counting_bytes(16 << 20);
@@ -197,7 +199,7 @@ TEMPLATE_TEST_CASE("streams: 16 MiB pass unchanged through a slow reader",
 }
 
 TEMPLATE_TEST_CASE("H17: write_all is whole through the smallest of send buffers",
-                   "[conformance][streams][H17]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][streams][H17]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         REQUIRE(pair.client.set(coho::send_buffer_size{1}));

@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("vectored: sixteen pieces go out in one write", "[conformance
 }
 
 TEMPLATE_TEST_CASE("H17: a vectored write is whole through the smallest of send buffers",
-                   "[conformance][vectored][H17]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][vectored][H17]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         REQUIRE(pair.client.set(coho::send_buffer_size{1}));
@@ -76,8 +76,10 @@ TEMPLATE_TEST_CASE("vectored: a read fills one piece after the other", "[conform
                                                room_in(tail)};
         link.peer.send("abcde");
         auto received = co_await link.stream.read_some(std::span<const read_piece>(pieces));
-        CHECK(std::move(received).value_or(0) == 5);
-        CHECK(head + body + tail == "abcde....");
+        const auto count = std::move(received).value_or(0);
+        CHECK(support::is_moved<TestType>(count, 5));
+        const auto rest = co_await support::receive_text(link.stream, 5 - count);
+        CHECK((head + body + tail).substr(0, count) + rest == "abcde");
         link.peer.close();
         auto end = co_await link.stream.read_some(std::span<const read_piece>(pieces));
         CHECK(reason_of(end) == errc::end_of_stream);
@@ -96,8 +98,10 @@ TEMPLATE_TEST_CASE("vectored: a read that waits gets what comes later", "[confor
         };
         auto [received, nothing] = co_await coho::when_all(
             link.stream.read_some(std::span<const read_piece>(pieces)), send());
-        CHECK(std::move(received).value_or(0) == 5);
-        CHECK(head + tail == "later.....");
+        const auto count = std::move(received).value_or(0);
+        CHECK(support::is_moved<TestType>(count, 5));
+        const auto rest = co_await support::receive_text(link.stream, 5 - count);
+        CHECK((head + tail).substr(0, count) + rest == "later");
     });
 }
 

@@ -1,5 +1,5 @@
 #include "support/kernels.hpp"
-#include "support/raw_socket.hpp"
+#include "support/simulated_peer.hpp"
 #include "support/world.hpp"
 
 #include <array>
@@ -9,17 +9,18 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A connection with a byte that nobody takes, so that every wait for it is over at once.
+template <class Peer>
 struct unread_connection {
     unread_connection() { writer.send("x"); }
-    support::raw_socket listener = support::raw_socket::listening();
-    support::raw_socket writer = support::raw_socket::connected_to(listener.local_endpoint());
-    support::raw_socket reader = listener.accept();
+    Peer listener = Peer::listening();
+    Peer writer = Peer::connected_to(listener.local_endpoint());
+    Peer reader = listener.accept();
 };
 
 template <class Backend>
 coho::task<> always_ready(bool& others_ran, int& turns) {
-    const unread_connection connection;
-    const auto watched = static_cast<coho::handle>(connection.reader.descriptor());
+    const unread_connection<support::peer_of<Backend>> connection;
+    const auto watched = connection.reader.native_handle();
     auto end = coho::basic_foreign_handle<Backend>::watch(watched).value();
     while (!others_ran) {
         auto ready = co_await end.readable();

@@ -80,7 +80,7 @@ TEST_CASE("sockets outside of a scheduler, or of another kernel, end the program
 }
 
 TEMPLATE_TEST_CASE("a socket in a task of another scheduler ends the program", "[misuse]",
-                   coho::epoll, coho::io_uring, coho::native) {
+                   COHO_TEST_KERNELS) {
     const auto end = support::run_in_child([] { return coho::run<TestType>(lend<TestType>); });
     CHECK(end.signal == SIGABRT);
     CHECK(end.says("task of another scheduler"));

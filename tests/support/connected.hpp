@@ -1,7 +1,8 @@
 #pragma once
 
 #include "catch.hpp"
-#include "raw_socket.hpp"
+#include "kernels.hpp"
+#include "simulated_peer.hpp"
 #include "stream_pair.hpp"
 
 #include <coho.hpp>
@@ -52,12 +53,12 @@ void run_on(Function function) {
 template <class Backend>
 struct stream_and_peer {
     coho::basic_tcp_stream<Backend> stream;
-    raw_socket peer;
+    peer_of<Backend> peer;
 };
 template <class Backend>
 coho::task<stream_and_peer<Backend>> accept_peer() {
     auto listener = coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0)).value();
-    auto peer = raw_socket::connected_to(listener.local_endpoint());
+    auto peer = peer_of<Backend>::connected_to(listener.local_endpoint());
     auto accepted = co_await listener.accept();
     stream_and_peer<Backend> both{std::move(accepted).value(), std::move(peer)};
     co_return std::move(both);
@@ -78,17 +79,22 @@ coho::task<std::string> receive_text(Stream& stream, std::size_t count) {
     co_return text;
 }
 
+/// Whether an operation that could move so many bytes may have moved so few: all of them, but where
+/// the kernel is one that moves less.
+template <class Backend>
+bool is_moved(std::size_t moved, std::size_t possible) noexcept {
+    bool all = true;
+    if constexpr (is_simulated<Backend>) {
+        const auto& kernel = coho::scheduler<Backend>::current().kernel();
+        all = !kernel.faults().drawn().contains(coho::fault::short_transfer);
+    }
+    return moved == possible || (!all && moved > 0 && moved < possible);
+}
+
 /// Lets the kernel be asked, again and again; a turn of the loop resumes no more than 128 times.
 inline coho::task<> let_turns_pass() {
     constexpr int turns = 8;
     for (int i = 0; i < turns * 128; ++i) co_await coho::yield();
-}
-
-/// Bytes that the system has received for a socket and nobody has read.
-inline int unread_bytes(coho::handle socket) {
-    int count = 0;
-    checked(count_unread(support::descriptor_of(socket), count));
-    return count;
 }
 
 /// Bytes of which no two neighbours within 251 are equal, so that a lost, doubled or overtaken one

@@ -291,9 +291,10 @@ private:
         auto*& place = socket.waiting[static_cast<int>(side)];
         if (!place) return;
         auto& waiting = *place;
-        give_memory_back(waiting);
+        // What is only read need not be digested each time: its pieces may be many.
+        if (waiting.fills) give_memory_back(waiting);
         const auto outcome = waiting.again(waiting, *this, socket);
-        waiting.digest = waiting.lend(waiting, false);
+        if (waiting.fills) waiting.digest = waiting.lend(waiting, false);
         if (outcome == blocked) return;
         place = nullptr;
         note(happening::finished, socket.self.serial, portable(outcome));

@@ -23,6 +23,7 @@ struct simulated_attempt {
     std::uint64_t digest = 0;
     direction side = direction::receive;
     bool connects = false;
+    bool fills = false;
 };
 
 /// A request that a simulated kernel works on.
@@ -44,6 +45,7 @@ struct simulated_state : simulated_attempt {
         asked = &request;
         progress = 0;
         connects = std::same_as<Request, request::connect>;
+        fills = fills_memory<Request>;
         if constexpr (std::same_as<Request, request::poll>) {
             side = request.until;
         } else {

@@ -2,6 +2,8 @@
 
 #include "simulated_streams.hpp"
 
+#include <concepts>
+
 namespace coho {
 
 /// The calls on sockets of a simulated world that never wait. They give 0 or an error number.
@@ -87,7 +89,7 @@ public:
     template <class Option>
     int get(handle number, Option& option) noexcept {
         const auto* const socket = sockets_.find(number);
-        if (!socket) return EBADF;
+        if (const int refused = refusal_of<Option>(socket)) return refused;
         option = socket->*place_of(option);
         return 0;
     }
@@ -129,10 +131,19 @@ private:
         tell(socket);
     }
 
+    /// Options of TCP are not for datagrams, and SO_KEEPALIVE comes with some.
+    template <class Value>
+    static int refusal_of(const simulated_socket* socket) noexcept {
+        if (!socket) return EBADF;
+        constexpr bool of_tcp = std::same_as<Value, no_delay> ||
+                                std::same_as<Value, user_timeout> ||
+                                std::same_as<Value, coho::keep_alive>;
+        return of_tcp && socket->stage == simulated_stage::datagram ? ENOPROTOOPT : 0;
+    }
     template <class Value>
     int put(handle number, Value simulated_socket::*place, const Value& value) noexcept {
         auto* const socket = sockets_.find(number);
-        if (!socket) return EBADF;
+        if (const int refused = refusal_of<Value>(socket)) return refused;
         socket->*place = value;
         return 0;
     }

@@ -102,6 +102,7 @@ struct simulated_socket {
     time_point blocked_since = never;
     /// The peer does not answer any more to what we send.
     time_point unanswered_since = never;
+    std::size_t unanswered_bytes = 0;
     bool end_arrived = false;
     bool end_sent = false;
     bool receiving_ended = false;

@@ -56,15 +56,16 @@ protected:
         if (sender.stage == simulated_stage::connecting) return blocked;
         if (sender.stage != simulated_stage::connected) return -ENOTCONN;
         if (sender.end_sent) return -EPIPE;
-        auto* const receiver = sockets_.find(sender.peer);
-        if (!receiver || receiver->dead) {
-            begin_retransmission(sender);
-            return static_cast<std::intptr_t>(bytes.size());
-        }
         if (bytes.empty()) return 0;
-        const auto room = free_room(sender, *receiver);
+        const auto room = free_room(sender);
         if (room == 0) return blocked;
         const auto count = bytes.size() < room ? bytes.size() : room;
+        auto* const receiver = receiver_of(sender);
+        if (!receiver) {
+            begin_retransmission(sender);
+            sender.unanswered_bytes += count;
+            return static_cast<std::intptr_t>(count);
+        }
         if (!receiver->incoming.push(bytes.first(count))) return -ENOBUFS;
         schedule(happening::segment, arrival_in_order(sender, *receiver, count), receiver->self,
                  count);
@@ -73,14 +74,17 @@ protected:
     /// Whether a write would move bytes, or fail at once.
     bool has_room(const simulated_socket& sender) noexcept {
         if (sender.stage == simulated_stage::connecting) return false;
-        auto* const receiver = sockets_.find(sender.peer);
-        return !receiver || receiver->dead || free_room(sender, *receiver) > 0;
+        return free_room(sender) > 0;
     }
     /// The count of bytes taken, 0 at the end, `blocked`, or a negated error number.
     std::intptr_t take_bytes(simulated_socket& socket, std::span<std::byte> place) noexcept {
         if (socket.arrived == 0) {
             if (socket.receiving_ended) return 0;
-            if (socket.broken) return -socket.broken;
+            if (socket.broken) {
+                // A system tells it once, and then the end; a host that has crashed is no system.
+                socket.receiving_ended = !socket.dead;
+                return -socket.broken;
+            }
             if (socket.stage == simulated_stage::connecting) return blocked;
             if (socket.stage != simulated_stage::connected) return -ENOTCONN;
             return socket.end_arrived ? 0 : blocked;
@@ -164,11 +168,18 @@ private:
     static constexpr duration shortest_pause = std::chrono::milliseconds(200);
     static constexpr duration longest_pause = std::chrono::seconds(60);
 
-    static std::size_t free_room(const simulated_socket& sender,
-                                 const simulated_socket& receiver) noexcept {
-        const auto room = static_cast<std::size_t>(receiver.receive_room.bytes) +
-                          static_cast<std::size_t>(sender.send_room.bytes);
-        return receiver.incoming.size() < room ? room - receiver.incoming.size() : 0;
+    /// Null where nobody is there who knows the connection.
+    simulated_socket* receiver_of(const simulated_socket& sender) noexcept {
+        auto* const receiver = sockets_.find(sender.peer);
+        return receiver && !receiver->dead ? receiver : nullptr;
+    }
+    /// What nobody receives lies with the sender.
+    std::size_t free_room(const simulated_socket& sender) noexcept {
+        auto* const receiver = receiver_of(sender);
+        auto room = static_cast<std::size_t>(sender.send_room.bytes);
+        if (receiver) room += static_cast<std::size_t>(receiver->receive_room.bytes);
+        const auto taken = receiver ? receiver->incoming.size() : sender.unanswered_bytes;
+        return taken < room ? room - taken : 0;
     }
     /// What is sent later arrives later, also where something is lost and sent again.
     time_point arrival_in_order(const simulated_socket& sender, simulated_socket& receiver,
