@@ -39,6 +39,7 @@ void run_on(Function function) {
     const auto descriptors = open_descriptors();
     {
         coho::scheduler<Backend> loop;
+        INFO(loop.backend_reason());
         CHECK(loop.run(within_bounds<Function>, function) == 0);
         CHECK(loop.frames().live() == 0);
         if constexpr (requires { loop.kernel().open_handles(); }) {

@@ -2,7 +2,9 @@
 
 #include <coho.hpp>
 
+#include <atomic>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 /// The kernels that the same tests run on: TEMPLATE_TEST_CASE("...", "[...]", COHO_TEST_KERNELS).
@@ -20,9 +22,28 @@ private:
     }
 };
 
+/// A real kernel with the faults that no right program notices, in another mixture each time;
+/// COHO_TEST_SEED asks for one of them.
+template <class Kernel>
+struct harmlessly_faulty : coho::faulty<Kernel> {
+    explicit harmlessly_faulty(const coho::faulty_options<Kernel>& = {})
+        : coho::faulty<Kernel>(chosen()) {}
+
+private:
+    static coho::faulty_options<Kernel> chosen() {
+        static std::atomic<std::uint64_t> next_seed = 1;
+        const char* variable = std::getenv("COHO_TEST_SEED");
+        coho::faulty_options<Kernel> wanted;
+        wanted.seed = variable ? std::stoull(variable) : next_seed++;
+        wanted.faults = coho::fault_set::harmless();
+        return wanted;
+    }
+};
+
 #ifdef _WIN32
 
 using any_kernel = coho::iocp;
+using faulty_iocp = harmlessly_faulty<coho::iocp>;
 
 #else
 
@@ -57,15 +78,20 @@ struct unusable : coho::epoll {
 };
 using either_second = coho::either<unusable, coho::epoll>;
 
+using faulty_epoll = harmlessly_faulty<coho::epoll>;
+using faulty_io_uring = harmlessly_faulty<coho::io_uring>;
+
 #endif
 
 }  // namespace support
 
 #ifdef _WIN32
 #define COHO_TEST_KERNELS coho::iocp
+#define COHO_TEST_FAULTY_KERNELS support::faulty_iocp
 #else
 #define COHO_TEST_KERNELS support::io_uring, coho::epoll, coho::native
+#define COHO_TEST_FAULTY_KERNELS support::faulty_io_uring, support::faulty_epoll
 #endif
 // For cases of which both ends are coho's. The others look at sockets from outside, with the system's own
 // calls, count descriptors, or need threads and processes: what only a real kernel has.
-#define COHO_TEST_ALL_KERNELS COHO_TEST_KERNELS, support::simulated
+#define COHO_TEST_ALL_KERNELS COHO_TEST_KERNELS, COHO_TEST_FAULTY_KERNELS, support::simulated
