@@ -21,7 +21,7 @@ auto bind(endpoint where = endpoint::loopback(0)) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("datagrams: come whole, one by one, and tell who sent them",
-                   "[conformance][datagrams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][datagrams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         const endpoint any_v6{coho::ip_address::loopback(coho::address_family::ipv6), 0};
         for (const auto where : {endpoint::loopback(0), any_v6}) {
@@ -44,7 +44,7 @@ TEMPLATE_TEST_CASE("datagrams: come whole, one by one, and tell who sent them",
 }
 
 TEMPLATE_TEST_CASE("datagrams: one that does not fit is flagged, and the next is whole",
-                   "[conformance][datagrams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][datagrams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto here = bind<TestType>(), there = bind<TestType>();
         std::array<std::byte, 4> buffer;
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("datagrams: one that does not fit is flagged, and the next is
 }
 
 TEMPLATE_TEST_CASE("datagrams: an empty one is a datagram too", "[conformance][datagrams]",
-                   COHO_TEST_ALL_KERNELS) {
+                   COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto here = bind<TestType>(), there = bind<TestType>();
         std::array<std::byte, 4> buffer;
@@ -85,7 +85,7 @@ TEMPLATE_TEST_CASE("datagrams: an empty one is a datagram too", "[conformance][d
 }
 
 TEMPLATE_TEST_CASE("datagrams: 65,507 bytes go out and one more is message_too_large",
-                   "[conformance][datagrams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][datagrams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto here = bind<TestType>(), there = bind<TestType>();
         const auto bytes = support::counting_bytes(65'508);
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("datagrams: 65,507 bytes go out and one more is message_too_l
 }
 
 TEMPLATE_TEST_CASE("datagrams: many clients each get their own answer",
-                   "[conformance][datagrams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][datagrams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         constexpr std::size_t clients = 100;
         auto server = bind<TestType>();
@@ -140,7 +140,7 @@ TEMPLATE_TEST_CASE("H2: a receive that is stopped as datagrams come loses none",
                    "[conformance][datagrams][H2]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto socket = bind<TestType>();
-        auto peer = support::raw_socket::bound(SOCK_DGRAM);
+        auto peer = support::peer_of<TestType>::bound(coho::socket_kind::datagram);
         peer.connect(socket.local_endpoint());
         int sent = 0, received = 0, stopped = 0;
         auto send = [&] {

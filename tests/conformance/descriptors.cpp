@@ -74,7 +74,7 @@ std::size_t epoll_registrations() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("H5: what was asked of a closed connection never ends on another of its number",
-                   "[conformance][H5]", COHO_TEST_KERNELS) {
+                   "[conformance][H5]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         std::set<coho::handle> numbers;
         auto link = co_await support::accept_peer<TestType>();
@@ -95,7 +95,7 @@ TEMPLATE_TEST_CASE("H5: what was asked of a closed connection never ends on anot
 }
 
 TEMPLATE_TEST_CASE("H5: a connection put under the number of a closed one gets its own bytes",
-                   "[conformance][H5]", COHO_TEST_KERNELS) {
+                   "[conformance][H5]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         for (int round = 0; round < 200; ++round) {
             const auto cookie = "connection " + std::to_string(round);
@@ -113,7 +113,7 @@ TEMPLATE_TEST_CASE("H5: a connection put under the number of a closed one gets i
 }
 
 TEMPLATE_TEST_CASE("H6: what happens to a closed socket that lives on elsewhere wakes nobody here",
-                   "[conformance][H6]", COHO_TEST_KERNELS) {
+                   "[conformance][H6]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         const auto full = support::raw_socket::listening(0);
         const auto filler = support::raw_socket::connected_to(full.local_endpoint());
@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("H6: what happens to a closed socket that lives on elsewhere 
 }
 
 TEMPLATE_TEST_CASE("H6: of two that are ready at once, the first may close and replace the second",
-                   "[conformance][H6]", COHO_TEST_KERNELS) {
+                   "[conformance][H6]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto first = co_await support::accept_peer<TestType>();
         auto second = co_await support::accept_peer<TestType>();
@@ -154,7 +154,7 @@ TEMPLATE_TEST_CASE("H6: of two that are ready at once, the first may close and r
 }
 
 TEMPLATE_TEST_CASE("H6: a closed socket that lives on elsewhere is registered no longer",
-                   "[conformance][H6]", COHO_TEST_KERNELS) {
+                   "[conformance][H6]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         const auto before = epoll_registrations();
         auto link = co_await support::accept_peer<TestType>();

@@ -21,7 +21,7 @@ constexpr auto mapped_loopback =
 }  // namespace
 
 TEMPLATE_TEST_CASE("endpoints: each end tells its own address and the other's",
-                   "[conformance][endpoints]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][endpoints]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         for (const auto where : {endpoint::loopback(0), loopback_v6(0)}) {
             auto pair = co_await support::connect_pair<TestType>(where);
@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE("endpoints: each end tells its own address and the other's",
 }
 
 TEMPLATE_TEST_CASE("endpoints: a listener tells the port that the system chose",
-                   "[conformance][endpoints]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][endpoints]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
         auto other = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
@@ -48,7 +48,7 @@ TEMPLATE_TEST_CASE("endpoints: a listener tells the port that the system chose",
 }
 
 TEMPLATE_TEST_CASE("endpoints: a listener on any address takes IPv6 and IPv4 clients",
-                   "[conformance][endpoints]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][endpoints]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::any(0)).value();
         const auto port = listener.local_endpoint().port();
@@ -67,7 +67,7 @@ TEMPLATE_TEST_CASE("endpoints: a listener on any address takes IPv6 and IPv4 cli
 }
 
 TEMPLATE_TEST_CASE("endpoints: a listener with v6_only refuses IPv4 clients",
-                   "[conformance][endpoints]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][endpoints]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         const coho::listen_options options{.v6_only = true};
         auto listener =
@@ -81,7 +81,7 @@ TEMPLATE_TEST_CASE("endpoints: a listener with v6_only refuses IPv4 clients",
 }
 
 TEMPLATE_TEST_CASE("endpoints: a client connects from the address it asks for",
-                   "[conformance][endpoints]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][endpoints]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
         const coho::connect_options options{.local = {ip_address::v4({127, 0, 0, 2}), 0}};

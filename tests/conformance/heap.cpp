@@ -108,16 +108,16 @@ task<> count_while_full() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("an echo with a timeout on each operation allocates nothing",
-                   "[conformance][heap]", COHO_TEST_KERNELS) {
+                   "[conformance][heap]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([] { return count_echoes<TestType>(); });
 }
 
 TEMPLATE_TEST_CASE("H29: a client that never reads costs a server no memory",
-                   "[conformance][heap][H29]", COHO_TEST_KERNELS) {
+                   "[conformance][heap][H29]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([] { return count_while_full<TestType>(); });
 }
 
 TEMPLATE_TEST_CASE("a short connection allocates once at most, its client included",
-                   "[conformance][heap]", COHO_TEST_KERNELS) {
+                   "[conformance][heap]", COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([] { return count_connections<TestType>(); });
 }

@@ -59,7 +59,7 @@ void run_with_names(Function function) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("names: connect by name", "[conformance][names]", COHO_TEST_KERNELS) {
+TEMPLATE_TEST_CASE("names: connect by name", "[conformance][names]", COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::any(0)).value();
         const auto port = listener.local_endpoint().port();
@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("names: connect by name", "[conformance][names]", COHO_TEST_K
 }
 
 TEMPLATE_TEST_CASE("names: an address in text form needs no look-up", "[conformance][names]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::any(0)).value();
         const auto port = listener.local_endpoint().port();
@@ -84,7 +84,7 @@ TEMPLATE_TEST_CASE("names: an address in text form needs no look-up", "[conforma
 }
 
 TEMPLATE_TEST_CASE("names: the next address is tried where the first refuses",
-                   "[conformance][names]", COHO_TEST_KERNELS) {
+                   "[conformance][names]", COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
         const auto port = listener.local_endpoint().port();
@@ -99,7 +99,7 @@ TEMPLATE_TEST_CASE("names: the next address is tried where the first refuses",
 }
 
 TEMPLATE_TEST_CASE("names: a name that cannot be looked up is in the error",
-                   "[conformance][names]", COHO_TEST_KERNELS) {
+                   "[conformance][names]", COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto unknown = co_await coho::connect<TestType>("unknown.test", 80);
         CHECK(reason_of(unknown) == errc::name_not_found);
@@ -116,7 +116,7 @@ TEMPLATE_TEST_CASE("names: a name that cannot be looked up is in the error",
 }
 
 TEMPLATE_TEST_CASE("names: a caller who is stopped leaves a look-up that goes on",
-                   "[conformance][names]", COHO_TEST_KERNELS) {
+                   "[conformance][names]", COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         gate_is_shut = true;
         auto connected = co_await coho::timeout(5ms, coho::connect<TestType>("slow.test", 80));
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("names: a caller who is stopped leaves a look-up that goes on
 }
 
 TEMPLATE_TEST_CASE("names: a caller who was stopped before asks nobody", "[conformance][names]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         auto connected = co_await coho::timeout(0s, coho::connect<TestType>("slow.test", 80));
         CHECK(reason_of(connected) == errc::timed_out);
@@ -139,7 +139,7 @@ TEMPLATE_TEST_CASE("names: a caller who was stopped before asks nobody", "[confo
 }
 
 TEMPLATE_TEST_CASE("names: more look-ups at once than allowed are an error",
-                   "[conformance][names]", COHO_TEST_KERNELS) {
+                   "[conformance][names]", COHO_TEST_REAL_KERNELS) {
     run_with_names<TestType>([]() -> task<> {
         gate_is_shut = true;
         coho::task_group group;

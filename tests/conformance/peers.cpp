@@ -54,31 +54,33 @@ task<> read_message(coho::basic_tcp_stream<Backend>& stream, std::string& messag
 
 TEMPLATE_TEST_CASE("H13: a listener whose owner has enough leaves the others in the backlog",
                    "[conformance][peers][H13]", COHO_TEST_KERNELS) {
+    using peer = support::peer_of<TestType>;
     support::allow_many_descriptors();
     support::run_on<TestType>([]() -> task<> {
         constexpr std::size_t clients = 1000, most = 5;
         // What a listener may keep unasked: so many, and those that come within a turn or two.
         constexpr std::size_t unasked = 64 + 64 + 2 * 128;
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
-        const auto before = support::open_descriptors();
-        std::vector<support::raw_socket> peers;
+        const auto before = peer::open_sockets();
+        std::vector<peer> peers;
         std::size_t gone = 0;
         // The limit of the system helps little: a kernel may look at it when it begins to accept.
         const auto check_accepted = [&] {
-            const auto accepted = support::open_descriptors() - before - (peers.size() - gone);
+            const auto accepted = peer::open_sockets() - before - (peers.size() - gone);
             CHECK(accepted <= most + unasked);
         };
         coho::task_group group;
         co_await group.spawn(accept_and_echo<TestType>, std::ref(listener), most);
         for (std::size_t i = 0; i < clients; ++i) {
-            peers.push_back(support::raw_socket::connected_to(listener.local_endpoint()));
+            peers.push_back(peer::connected_to(listener.local_endpoint()));
             co_await coho::yield();
         }
         check_accepted();
         // Each that goes makes room for the one that has waited longest.
         for (auto& each : peers) {
             each.send("x");
-            co_await support::let_turns_pass();
+            // A peer that blocks keeps the loop from what it waits for.
+            while (peer::unread_bytes(each.native_handle()) == 0) co_await coho::yield();
             CHECK(each.receive(1) == "x");
             each.close();
             ++gone;
@@ -97,7 +99,7 @@ TEMPLATE_TEST_CASE("H26: thousands that reset as soon as they are connected leav
         co_await group.spawn(accept_and_echo<TestType>, std::ref(listener), std::size_t(100));
         for (int batch = 0; batch < 100; ++batch) {
             for (int i = 0; i < 40; ++i) {
-                support::raw_socket::connected_to(listener.local_endpoint()).reset();
+                support::peer_of<TestType>::connected_to(listener.local_endpoint()).reset();
             }
             auto good = co_await coho::connect<TestType>(listener.local_endpoint());
             const bool echoed = co_await is_echoed<TestType>(*good, "good");
@@ -184,7 +186,7 @@ TEMPLATE_TEST_CASE("H30: whoever never rests delays the others by a bounded numb
         constexpr int pingers = 100, rounds = 5;
         // Ten turns of the loop, each of 2,048 operations at most.
         constexpr int most_messages = 10 * 1024;
-        std::vector<support::raw_socket> peers;
+        std::vector<support::peer_of<TestType>> peers;
         coho::task_group group;
         int served = 0;
         for (int i = 0; i < pingers; ++i) {

@@ -90,7 +90,7 @@ task<> write_after_reset(Write write) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("H19: writing to a peer that is gone raises no SIGPIPE, whichever way",
-                   "[conformance][process][H19]", COHO_TEST_KERNELS) {
+                   "[conformance][process][H19]", COHO_TEST_REAL_KERNELS) {
     using stream = coho::basic_tcp_stream<TestType>;
     using bytes = std::span<const std::byte>;
     const auto some = [](stream& to, bytes text) { return to.write_some(text); };
@@ -107,7 +107,7 @@ TEMPLATE_TEST_CASE("H19: writing to a peer that is gone raises no SIGPIPE, which
 }
 
 TEMPLATE_TEST_CASE("H20: a signal every millisecond disturbs nothing",
-                   "[conformance][process][H20]", COHO_TEST_KERNELS) {
+                   "[conformance][process][H20]", COHO_TEST_REAL_KERNELS) {
     static volatile std::sig_atomic_t signals;
     check_success(support::run_in_child([] {
         signals = 0;
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("H20: a signal every millisecond disturbs nothing",
 }
 
 TEMPLATE_TEST_CASE("H22: a child that ends at once after fork() leaves its parent's echo alone",
-                   "[conformance][process][H22]", COHO_TEST_KERNELS) {
+                   "[conformance][process][H22]", COHO_TEST_REAL_KERNELS) {
     const auto fork_and_end = [] {
         demand(support::run_in_child([] { return 3; }).status == 3, "the child ends");
     };
@@ -141,7 +141,7 @@ TEMPLATE_TEST_CASE("H22: a child that ends at once after fork() leaves its paren
 }
 
 TEMPLATE_TEST_CASE("H22: a program that a child executes inherits no socket, ring or epoll",
-                   "[conformance][process][H22]", COHO_TEST_KERNELS) {
+                   "[conformance][process][H22]", COHO_TEST_REAL_KERNELS) {
     const auto fork_and_execute = [] {
         const auto end = support::run_in_child([] {
             const char* script = "ls -l /proc/self/fd | grep -E 'socket:|anon_inode:' >&2; exit 0";
@@ -159,7 +159,7 @@ TEMPLATE_TEST_CASE("H22: a program that a child executes inherits no socket, rin
 }
 
 TEMPLATE_TEST_CASE("H22: a child may make a scheduler of its own", "[conformance][process][H22]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     const auto fork_and_echo = [] {
         const auto end = support::run_in_child([] {
             const auto nothing = [] {};
@@ -177,7 +177,7 @@ TEMPLATE_TEST_CASE("H22: a child may make a scheduler of its own", "[conformance
 }
 
 TEMPLATE_TEST_CASE("H23: a scheduler that is run by another thread than its own is told so",
-                   "[conformance][process][H23]", COHO_TEST_KERNELS) {
+                   "[conformance][process][H23]", COHO_TEST_REAL_KERNELS) {
     const auto end = support::run_in_child([] {
         coho::scheduler<TestType> loop;
         std::thread([&] { loop.run(wait_in_vain<TestType>); }).join();

@@ -37,7 +37,7 @@ TEMPLATE_TEST_CASE("read_until: finds a delimiter that comes in pieces",
                 link.peer.send(piece);
                 // Until it was read.
                 do co_await coho::yield();
-                while (support::unread_bytes(link.stream.native_handle()) > 0);
+                while (link.peer.unread_bytes(link.stream.native_handle()) > 0);
             }
         };
         auto [found, nothing] =

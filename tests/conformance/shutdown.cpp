@@ -22,7 +22,7 @@ task<> receive_until_cancelled(int* handed_back) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("H7 H16: a run may end right after so many operations were asked to stop",
-                   "[conformance][shutdown][H7][H16]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][shutdown][H7][H16]", COHO_TEST_KERNELS) {
     support::allow_many_descriptors();
     for (const int operations : {0, 1, 1'000}) {
         // Asked before the kernel has seen them, or after.
@@ -43,7 +43,7 @@ TEMPLATE_TEST_CASE("H7 H16: a run may end right after so many operations were as
 }
 
 TEMPLATE_TEST_CASE("H7: a scheduler that is asked to stop ends, with all handed back",
-                   "[conformance][shutdown][H7]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][shutdown][H7]", COHO_TEST_KERNELS) {
     support::allow_many_descriptors();
     int handed_back = 0;
     support::run_on<TestType>([&]() -> task<> {

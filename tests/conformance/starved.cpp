@@ -109,7 +109,7 @@ void check_in_child(Function program) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("H12: accepting that ended for want of descriptors begins again, each time",
-                   "[conformance][H12]", COHO_TEST_KERNELS) {
+                   "[conformance][H12]", COHO_TEST_REAL_KERNELS) {
     check_in_child([] {
         coho::scheduler<TestType> loop;
         int line = 0;
@@ -121,7 +121,7 @@ TEMPLATE_TEST_CASE("H12: accepting that ended for want of descriptors begins aga
 }
 
 TEMPLATE_TEST_CASE("H25: a listener without descriptors waits, with few attempts, and recovers",
-                   "[conformance][H25]", COHO_TEST_KERNELS) {
+                   "[conformance][H25]", COHO_TEST_REAL_KERNELS) {
     check_in_child([] {
         coho::scheduler<TestType> loop;
         return loop.run(starve_and_recover<TestType>);

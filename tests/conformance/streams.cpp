@@ -11,7 +11,7 @@ using support::message_of;
 using support::reason_of;
 
 TEMPLATE_TEST_CASE("streams: bytes go both ways between a client and what was accepted",
-                   "[conformance][streams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][streams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         auto asked = co_await pair.client.write_all(as_bytes("question"));
@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("streams: bytes go both ways between a client and what was ac
 }
 
 TEMPLATE_TEST_CASE("streams: both directions work at the same time", "[conformance][streams]",
-                   COHO_TEST_ALL_KERNELS) {
+                   COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         const auto bytes = support::counting_bytes(1 << 20);
@@ -171,7 +171,7 @@ TEMPLATE_TEST_CASE("streams: shutdown_receive ends a read that waits, and those 
 }
 
 TEMPLATE_TEST_CASE("streams: 16 MiB pass unchanged through a slow reader",
-                   "[conformance][streams]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][streams]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         const auto bytes = support::counting_bytes(16 << 20);
@@ -197,7 +197,7 @@ TEMPLATE_TEST_CASE("streams: 16 MiB pass unchanged through a slow reader",
 }
 
 TEMPLATE_TEST_CASE("H17: write_all is whole through the smallest of send buffers",
-                   "[conformance][streams][H17]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][streams][H17]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         REQUIRE(pair.client.set(coho::send_buffer_size{1}));

@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("vectored: sixteen pieces go out in one write", "[conformance
 }
 
 TEMPLATE_TEST_CASE("H17: a vectored write is whole through the smallest of send buffers",
-                   "[conformance][vectored][H17]", COHO_TEST_ALL_KERNELS) {
+                   "[conformance][vectored][H17]", COHO_TEST_KERNELS) {
     support::run_on<TestType>([]() -> task<> {
         auto pair = co_await support::connect_pair<TestType>();
         REQUIRE(pair.client.set(coho::send_buffer_size{1}));

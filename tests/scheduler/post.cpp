@@ -67,13 +67,13 @@ coho::task<> wait_for_turns() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("nothing that other threads post is lost, nor the wake for it", "[post][H10]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     std::atomic<coho::event_loop*> here = nullptr;
     support::run_on<TestType>(receive_all<TestType>, here);
 }
 
 TEMPLATE_TEST_CASE("H10: another thread asks to stop at any moment", "[post][H10]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     for (int round = 0; round < 300; ++round) {
         coho::scheduler<TestType> world;
         std::thread asker([&] {
@@ -96,7 +96,7 @@ TEST_CASE("what is posted too late is destroyed without being called", "[post]")
 }
 
 TEMPLATE_TEST_CASE("H34: two schedulers on two threads hand a count to and fro", "[post][H34]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     constexpr int rounds = 10'000;
     struct table {
         std::atomic<coho::event_loop*> loops[2] = {};
@@ -133,7 +133,8 @@ TEMPLATE_TEST_CASE("H34: two schedulers on two threads hand a count to and fro",
     CHECK(shared.count == rounds);
 }
 
-TEMPLATE_TEST_CASE("what one thread posts is done in its order", "[post]", COHO_TEST_KERNELS) {
+TEMPLATE_TEST_CASE("what one thread posts is done in its order", "[post]",
+                   COHO_TEST_REAL_KERNELS) {
     static constexpr auto receive = [](std::vector<int>& order) -> coho::task<> {
         auto* const here = coho::event_loop::current();
         std::thread other([&order, here] {
@@ -155,7 +156,7 @@ TEMPLATE_TEST_CASE("what one thread posts is done in its order", "[post]", COHO_
 }
 
 TEMPLATE_TEST_CASE("work posted while the loop ends is finished once, done or dropped",
-                   "[post][H7]", COHO_TEST_KERNELS) {
+                   "[post][H7]", COHO_TEST_REAL_KERNELS) {
     constexpr std::size_t pieces = 64;
     int done = 0, dropped = 0, wrong = 0;
     for (int round = 0; round < 200; ++round) {
@@ -182,7 +183,7 @@ TEMPLATE_TEST_CASE("work posted while the loop ends is finished once, done or dr
 }
 
 TEMPLATE_TEST_CASE("a loop that ends waits for the thread that still posts to it", "[post][H7]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     static constexpr auto tell_and_wait = [](std::atomic<coho::event_loop*>& here) -> coho::task<> {
         here = coho::event_loop::current();
         co_await coho::sleep_until(coho::never);
@@ -226,7 +227,7 @@ TEST_CASE("posted work may post again, and others have their turn between", "[po
 }
 
 TEMPLATE_TEST_CASE("each thread may have a scheduler of its own", "[post][H34]",
-                   COHO_TEST_KERNELS) {
+                   COHO_TEST_REAL_KERNELS) {
     static constexpr auto child = [](std::atomic<int>& ended) -> coho::task<> {
         co_await coho::sleep(1us);
         co_await coho::yield();

@@ -24,7 +24,7 @@ coho::task<int> live_a_little() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("H33: threads come and go by the thousand, each with a scheduler of its own",
-                   "[threads][H33]", COHO_TEST_KERNELS) {
+                   "[threads][H33]", COHO_TEST_REAL_KERNELS) {
     constexpr int generations = 250;
     const auto before = support::open_descriptors();
     std::atomic<int> failures = 0;

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "catch.hpp"
+#include "kernels.hpp"
 #include "raw_socket.hpp"
+#include "simulated_peer.hpp"
 #include "stream_pair.hpp"
 
 #include <coho.hpp>
@@ -9,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 /// Connected sockets over loopback, and a run that checks that nothing is left behind.
@@ -49,16 +52,23 @@ void run_on(Function function) {
     CHECK(open_descriptors() == descriptors);
 }
 
+template <class Backend>
+inline constexpr bool is_simulated = std::is_same_v<Backend, simulated>;
+
+/// A blocking socket on what that kernel works with.
+template <class Backend>
+using peer_of = std::conditional_t<is_simulated<Backend>, simulated_peer, raw_socket>;
+
 /// A stream of coho whose peer is a blocking socket.
 template <class Backend>
 struct stream_and_peer {
     coho::basic_tcp_stream<Backend> stream;
-    raw_socket peer;
+    peer_of<Backend> peer;
 };
 template <class Backend>
 coho::task<stream_and_peer<Backend>> accept_peer() {
     auto listener = coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0)).value();
-    auto peer = raw_socket::connected_to(listener.local_endpoint());
+    auto peer = peer_of<Backend>::connected_to(listener.local_endpoint());
     auto accepted = co_await listener.accept();
     stream_and_peer<Backend> both{std::move(accepted).value(), std::move(peer)};
     co_return std::move(both);
@@ -83,13 +93,6 @@ coho::task<std::string> receive_text(Stream& stream, std::size_t count) {
 inline coho::task<> let_turns_pass() {
     constexpr int turns = 8;
     for (int i = 0; i < turns * 128; ++i) co_await coho::yield();
-}
-
-/// Bytes that the system has received for a socket and nobody has read.
-inline int unread_bytes(coho::handle socket) {
-    int count = 0;
-    checked(count_unread(support::descriptor_of(socket), count));
-    return count;
 }
 
 /// Bytes of which no two neighbours within 251 are equal, so that a lost, doubled or overtaken one

@@ -17,10 +17,18 @@ inline constexpr std::chrono::seconds liveness{60};
 /// A blocking socket of the system, for the other side of what is tested.
 class raw_socket {
 public:
-    explicit raw_socket(int type, coho::address_family family = coho::address_family::ipv4)
-        : raw_socket(taken_over{
-              checked(::socket(family == coho::address_family::ipv6 ? AF_INET6 : AF_INET,
-                               type | close_on_exec, 0))}) {}
+    /// Wine ends a stream in order where Windows would reset it (SO_LINGER of zero).
+    static constexpr bool resets = support::resets;
+    /// By how much the system enlarges the buffers that it is asked for.
+    static constexpr int buffer_factor = support::buffer_factor;
+
+    explicit raw_socket(coho::socket_kind kind,
+                        coho::address_family family = coho::address_family::ipv4)
+        : raw_socket(taken_over{checked(
+              ::socket(family == coho::address_family::ipv6 ? AF_INET6 : AF_INET,
+                       (kind == coho::socket_kind::stream ? SOCK_STREAM : SOCK_DGRAM) |
+                           close_on_exec,
+                       0))}) {}
     raw_socket(raw_socket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, none)) {}
     raw_socket& operator=(raw_socket other) noexcept {
         std::swap(descriptor_, other.descriptor_);
@@ -29,18 +37,19 @@ public:
     ~raw_socket() { close(); }
 
     static raw_socket connected_to(const coho::endpoint& peer) {
-        raw_socket socket(SOCK_STREAM, peer.address().family());
+        raw_socket socket(coho::socket_kind::stream, peer.address().family());
         socket.connect(peer);
         return socket;
     }
-    static raw_socket bound(int type, const coho::endpoint& where = coho::endpoint::loopback(0)) {
-        raw_socket socket(type, where.address().family());
+    static raw_socket bound(coho::socket_kind kind,
+                            const coho::endpoint& where = coho::endpoint::loopback(0)) {
+        raw_socket socket(kind, where.address().family());
         const coho::socket_address address(where);
         checked(::bind(socket.descriptor_, address.data(), address.size()));
         return socket;
     }
     static raw_socket listening(int backlog = 100) {
-        auto socket = bound(SOCK_STREAM);
+        auto socket = bound(coho::socket_kind::stream);
         checked(::listen(socket.descriptor_, backlog));
         return socket;
     }
@@ -92,7 +101,12 @@ public:
     bool is_over() {
         char byte;
         const auto received = receive_some(&byte, 1);
-        return received == 0 || (received < 0 && is_reset(last_number()));
+        return received == 0 || (received < 0 && support::is_reset(last_number()));
+    }
+    /// Whether a reset has ended the stream; waits for that, an end or a byte.
+    bool is_reset() {
+        char byte;
+        return receive_some(&byte, 1) < 0 && support::is_reset(last_number());
     }
     void shutdown_send() { checked(::shutdown(descriptor_, send_side)); }
     void set(int name, int value) {
@@ -108,9 +122,24 @@ public:
     }
 
     coho::endpoint local_endpoint() const {
-        return socket_calls::local_endpoint(static_cast<coho::handle>(descriptor_));
+        return socket_calls::local_endpoint(native_handle());
     }
     support::descriptor descriptor() const noexcept { return descriptor_; }
+    coho::handle native_handle() const noexcept { return static_cast<coho::handle>(descriptor_); }
+
+    // What a look from outside tells of sockets of coho.
+    /// Bytes that the system has received for a socket and nobody has read.
+    static std::size_t unread_bytes(coho::handle socket) {
+        int count = 0;
+        checked(count_unread(support::descriptor_of(socket), count));
+        return static_cast<std::size_t>(count);
+    }
+    static bool has_connection_waiting(coho::handle listener) {
+        pollfd asked{support::descriptor_of(listener), POLLIN, 0};
+        return checked(poll_socket(asked)) == 1;
+    }
+    /// Everything that is open here, for differences.
+    static std::size_t open_sockets() { return open_descriptors(); }
 
 private:
     struct taken_over {

@@ -48,9 +48,7 @@ inline bool is_inherited(coho::handle socket) noexcept {
     ::GetHandleInformation(reinterpret_cast<HANDLE>(socket), &flags);
     return flags & HANDLE_FLAG_INHERIT;
 }
-/// By how much the system enlarges the buffers that it is asked for.
 inline constexpr int buffer_factor = 1;
-/// Wine ends a stream in order where Windows would reset it (SO_LINGER of zero).
 inline constexpr bool resets = false;
 /// How the system wants a time limit of a socket.
 using socket_time_limit = DWORD;

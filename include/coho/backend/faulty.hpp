@@ -5,6 +5,7 @@
 #include "simulated_faults.hpp"
 
 #include "../core/clock.hpp"
+#include "../core/event_loop.hpp"
 
 #include <concepts>
 #include <string>
@@ -41,7 +42,6 @@ class faulty {
     /// The operation that the kernel below sees, in place of the one that came from above.
     struct carried : operation, late_cancel {
         operation* above = nullptr;
-        bool in_flight = false;
         bool accepts = false;
     };
 
@@ -60,7 +60,8 @@ public:
         fault::short_transfer,     fault::late_completion, fault::reordered_completion,
         fault::partial_completion, fault::idle_wake,       fault::late_cancel,
         fault::failed_accept,      fault::failed_open,     fault::full_submission,
-        fault::exhausted_buffers,  fault::connection_reset, fault::lost_datagram};
+        fault::exhausted_buffers,  fault::failed_allocation, fault::connection_reset,
+        fault::refused_connection, fault::lost_datagram,     fault::stop_request};
 
     /// Throws what the kernel below throws.
     explicit faulty(const options& wanted = {})
@@ -68,6 +69,7 @@ public:
           faults_(wanted.faults & possible, random_), reason_(faults_.in_words(wanted.seed)) {
         reason_.append(", over ").append(kernel_.name());
         faults_.put_in_force(true);
+        if (faults_.has(fault::stop_request)) stop_at_turn_ = faults_.turn_to_stop();
     }
     faulty(const faulty&) = delete;
     faulty& operator=(const faulty&) = delete;
@@ -79,6 +81,12 @@ public:
     const time_point* virtual_clock() const noexcept { return kernel_.virtual_clock(); }
     /// What was drawn, and how often each has struck.
     const fault_plan& faults() const noexcept { return faults_; }
+    /// The loop that it asks to stop, and whose coroutine frames it may deny their memory.
+    void belong_to(event_loop& loop) noexcept {
+        if constexpr (requires { kernel_.belong_to(loop); }) kernel_.belong_to(loop);
+        loop_ = &loop;
+        faults_.deny_memory(loop.frames());
+    }
 
     static error describe(int number) noexcept {
         return number > made_up ? describe_posix(number - made_up) : Kernel::describe(number);
@@ -116,7 +124,6 @@ public:
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         state.above = &each;
         state.accepts = std::same_as<Request, request::accept>;
-        state.in_flight = false;
         if (const int failed = refusal(request)) return finish_now(each, -(made_up + failed));
         if constexpr (std::same_as<Request, request::send_to>) {
             if (faults_.strikes(fault::lost_datagram)) {
@@ -124,9 +131,9 @@ public:
             }
         }
         auto& asked = cut_short(state.shortened, request);
-        state.in_flight =
+        state.pending =
             kernel_.template start<Request>(state, state.below, asked) == started::pending;
-        if (state.in_flight) return started::pending;
+        if (state.pending) return started::pending;
         each.outcome = outcome_of(state);
         if (!faults_.strikes(fault::late_completion)) return started::done;
         late_.push(each);
@@ -134,22 +141,19 @@ public:
     }
     template <class Request>
     void cancel(operation&, state<Request>& state) noexcept {
-        // Elsewhere it is done, and on its way back.
-        if (!state.in_flight) return;
         state.pass_on = [](late_cancel& self, Kernel& kernel) noexcept {
             auto& mine = static_cast<faulty::state<Request>&>(self);
-            kernel.template cancel<Request>(mine, mine.below);
+            // The kernel below may have done it already, and not handed it back yet.
+            if (mine.pending) kernel.template cancel<Request>(mine, mine.below);
         };
         state.waits = faults_.strikes(fault::late_cancel);
         if (state.waits) cancels_.push(state);
         else state.pass_on(state, kernel_);
     }
-    void retire(state<request::accept>& acceptor) noexcept {
-        forget_cancel(acceptor);
-        kernel_.retire(acceptor.below);
-    }
+    void retire(state<request::accept>& acceptor) noexcept { kernel_.retire(acceptor.below); }
 
     void wait(deadline until, operation_queue& completed) noexcept {
+        if (++turns_ == stop_at_turn_) ask_to_stop();
         pass_cancels_on();
         if (faults_.strikes(fault::idle_wake)) until = long_ago;
         // What is kept back comes in a later turn, and there must be one.
@@ -167,7 +171,7 @@ private:
     // over Winsock are others.
     static constexpr int made_up = 1 << 24;
     /// What is late leaves, each turn, with a chance of one in so many.
-    static constexpr std::uint64_t turns = 4;
+    static constexpr std::uint64_t lateness = 4;
     static constexpr duration longest_turn = std::chrono::milliseconds(1);
 
     static started finish_now(operation& each, std::intptr_t outcome) noexcept {
@@ -182,6 +186,8 @@ private:
         if constexpr (std::same_as<Request, request::accept>) {
             if (!faults_.strikes(fault::failed_accept)) return 0;
             return random_.one_in(2) ? faults_.lacking() : faults_.broken_connection();
+        } else if constexpr (std::same_as<Request, request::connect>) {
+            if (faults_.strikes(fault::refused_connection)) return ECONNREFUSED;
         } else if constexpr (moves_stream<Request>) {
             if (faults_.strikes(fault::connection_reset)) {
                 kernel_.disconnect(asked.socket);
@@ -238,20 +244,20 @@ private:
         return -(made_up + ECONNABORTED);
     }
     void take(carried& done) noexcept {
-        done.in_flight = false;
-        forget_cancel(done);
+        if (std::exchange(done.waits, false)) cancels_.remove(done);
         done.above->complete(outcome_of(done),
                              faults_.strikes(fault::late_completion) ? late_ : done_);
     }
 
-    void forget_cancel(carried& done) noexcept {
-        if (std::exchange(done.waits, false)) cancels_.remove(done);
+    void ask_to_stop() noexcept {
+        faults_.count(fault::stop_request);
+        if (loop_) loop_->request_stop();
     }
     void pass_cancels_on() noexcept {
         intrusive_queue<late_cancel> waiting;
         while (!cancels_.empty()) {
             auto& each = cancels_.pop();
-            each.waits = !random_.one_in(turns);
+            each.waits = !random_.one_in(lateness);
             if (each.waits) waiting.push(each);
             else each.pass_on(each, kernel_);
         }
@@ -261,7 +267,7 @@ private:
         operation_queue staying;
         while (!late_.empty()) {
             auto& each = late_.pop();
-            if (random_.one_in(turns)) each.complete(each.outcome, done_);
+            if (random_.one_in(lateness)) each.complete(each.outcome, done_);
             else staying.push(each);
         }
         late_.take_all(staying);
@@ -277,6 +283,9 @@ private:
     seeded_generator random_;
     fault_plan faults_;
     std::string reason_;
+    event_loop* loop_ = nullptr;
+    std::uint64_t turns_ = 0;
+    std::uint64_t stop_at_turn_ = 0;
     /// To be handed back this turn, or the next.
     operation_queue done_;
     operation_queue late_;

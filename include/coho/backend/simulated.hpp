@@ -29,7 +29,7 @@ public:
     explicit simulated(const options& wanted = {}) : simulated_calls(wanted) {
         if (faults_.drawn().contains(fault::stop_request)) {
             // At some step, or while the world sleeps.
-            if (random_.one_in(2)) stop_at_turn_ = 1 + (random_.below(4096) >> random_.below(12));
+            if (random_.one_in(2)) stop_at_turn_ = faults_.turn_to_stop();
             schedule(happening::stop_asked, beginning + std::chrono::seconds(random_.below(120)));
         }
         reason_ = faults_.in_words(wanted.seed);
@@ -43,11 +43,7 @@ public:
     /// The loop that it asks to stop, and whose coroutine frames it may deny their memory.
     void belong_to(event_loop& loop) noexcept {
         loop_ = &loop;
-        loop.frames().refuse_when(
-            [](void* self) noexcept {
-                return static_cast<simulated*>(self)->faults_.strikes(fault::failed_allocation);
-            },
-            this);
+        faults_.deny_memory(loop.frames());
     }
     /// How often nothing more could happen while every task waited.
     int standstills() const noexcept { return standstills_; }

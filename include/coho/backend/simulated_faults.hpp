@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../core/clock.hpp"
+#include "../core/frame_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <array>
@@ -191,6 +192,18 @@ public:
     int broken_connection() noexcept {
         return random_->one_of({ECONNABORTED, EPROTO, EPERM, EINTR, ENETDOWN, ENETUNREACH,
                                 EHOSTUNREACH, ENOPROTOOPT, EOPNOTSUPP});
+    }
+    /// The turn of the loop in which the root task is asked to stop; most are early.
+    std::uint64_t turn_to_stop() noexcept {
+        return 1 + (random_->below(4096) >> random_->below(12));
+    }
+    /// Strikes where coroutine frames want memory. The plan must outlive the pool's last frame.
+    void deny_memory(frame_pool& frames) noexcept {
+        frames.refuse_when(
+            [](void* self) noexcept {
+                return static_cast<fault_plan*>(self)->strikes(fault::failed_allocation);
+            },
+            this);
     }
     /// Hands back what is done, perhaps in another order; what is left stays for the next turn.
     void hand_over(operation_queue& done, operation_queue& completed) noexcept {
