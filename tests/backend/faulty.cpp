@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <numeric>
+#include <optional>
 #include <set>
 
 using namespace std::chrono_literals;
@@ -36,8 +38,12 @@ struct strikes {
 };
 
 template <class Kernel>
+const coho::fault_plan& faults_here() {
+    return coho::scheduler<coho::faulty<Kernel>>::current().kernel().faults();
+}
+template <class Kernel>
 std::uint64_t struck(fault kind) {
-    return coho::scheduler<coho::faulty<Kernel>>::current().kernel().faults().struck(kind);
+    return faults_here<Kernel>().struck(kind);
 }
 
 /// Runs the program once for each seed, and checks that descriptors and frames are back each time.
@@ -52,7 +58,12 @@ strikes run_seeds(fault_set faults, std::uint64_t seeds, Program program) {
             options.faults = faults;
             coho::scheduler<coho::faulty<Kernel>> world(options);
             INFO(world.backend_reason());
-            CHECK(world.run(support::within_bounds<Program>, program) == 0);
+            try {
+                const int status = world.run(support::within_bounds<Program>, program);
+                CHECK(status == 0);
+            } catch (const std::bad_alloc&) {
+                CHECK(world.kernel().faults().struck(fault::failed_allocation) > 0);
+            }
             CHECK(world.frames().live() == 0);
             for (std::size_t i = 0; i < coho::fault_kinds; ++i) {
                 sum.counts[i] += world.kernel().faults().struck(static_cast<fault>(i));
@@ -126,11 +137,14 @@ task<> do_everything() {
 
 TEMPLATE_TEST_CASE("faulty: each fault that it can do strikes, and nothing is left behind",
                    "[faulty]", KERNELS) {
-    const auto sum = run_seeds<TestType>(fault_set::all(), 60, do_everything<TestType>);
+    // Those two end the program, and have a case of their own.
+    constexpr auto faults =
+        fault_set::all().without(fault::failed_allocation).without(fault::stop_request);
+    const auto sum = run_seeds<TestType>(faults, 60, do_everything<TestType>);
     for (std::size_t i = 0; i < coho::fault_kinds; ++i) {
         const auto kind = static_cast<fault>(i);
         INFO(coho::name_of(kind));
-        CHECK((sum.of(kind) > 0) == coho::faulty<TestType>::possible.contains(kind));
+        CHECK((sum.of(kind) > 0) == (coho::faulty<TestType>::possible & faults).contains(kind));
     }
 }
 
@@ -213,7 +227,7 @@ TEMPLATE_TEST_CASE("faulty: short transfers move what they say and touch nothing
 TEMPLATE_TEST_CASE("faulty: a read whose cancel comes late may succeed, and no byte is lost",
                    "[faulty]", KERNELS) {
     int succeeded = 0, cancelled = 0;
-    run_seeds<TestType>({fault::late_cancel}, 8, [&]() -> task<> {
+    run_seeds<TestType>({fault::late_cancel, fault::late_completion}, 16, [&]() -> task<> {
         auto pair = co_await support::connect_pair<coho::faulty<TestType>>();
         std::uint64_t place = 0;
         std::array<std::byte, 8> out, in;
@@ -227,15 +241,22 @@ TEMPLATE_TEST_CASE("faulty: a read whose cancel comes late may succeed, and no b
                 CHECK(reason_of(received) == errc::cancelled);
             }
         };
-        for (int round = 0; round < 100; ++round) {
+        for (int round = 0; round < 200; ++round) {
             const int before = succeeded;
+            // Bytes that are there at once, or come with the cancel.
+            const bool early = round % 2;
+            auto write = [&]() -> task<> {
+                auto sent = co_await pair.client.write_all(out);
+                REQUIRE(sent);
+                co_await support::let_turns_pass();
+            };
             support::fill(out, place);
             coho::task_group group;
+            if (early) co_await write();
             co_await group.spawn(read);
-            co_await support::let_turns_pass();
+            if (!early) co_await support::let_turns_pass();
             group.request_stop();
-            auto sent = co_await pair.client.write_all(out);
-            REQUIRE(sent);
+            if (!early) co_await write();
             co_await group.join();
             if (succeeded == before) {
                 auto late = co_await pair.server.read_exactly(in);
@@ -247,6 +268,63 @@ TEMPLATE_TEST_CASE("faulty: a read whose cancel comes late may succeed, and no b
     });
     CHECK(succeeded > 0);
     CHECK(cancelled > 0);
+}
+
+TEMPLATE_TEST_CASE("faulty: an accept whose cancel comes late loses no connection", "[faulty]",
+                   KERNELS) {
+    int succeeded = 0, cancelled = 0;
+    run_seeds<TestType>({fault::late_cancel, fault::late_completion}, 8, [&]() -> task<> {
+        auto listening = listen_at_last<TestType>();
+        std::optional<stream<TestType>> taken;
+        auto take = [&]() -> task<> {
+            auto accepted = co_await listening.accept();
+            if (accepted) taken.emplace(std::move(*accepted));
+            else CHECK(reason_of(accepted) == errc::cancelled);
+        };
+        for (int round = 0; round < 50; ++round) {
+            coho::task_group group;
+            co_await group.spawn(take);
+            co_await support::let_turns_pass();
+            group.request_stop();
+            auto peer = support::raw_socket::connected_to(listening.local_endpoint());
+            const std::string sent(1, static_cast<char>('A' + round));
+            peer.send(sent);
+            co_await group.join();
+            ++(taken ? succeeded : cancelled);
+            if (!taken) co_await take();
+            const auto received = co_await support::receive_text(taken.value(), 1);
+            CHECK(received == sent);
+            taken.reset();
+        }
+    });
+    CHECK(succeeded > 0);
+    CHECK(cancelled > 0);
+}
+
+// io_uring, which waits for the end of accepting, meets completions of others then.
+TEMPLATE_TEST_CASE("faulty: what was done while a listener closed is not cancelled any more",
+                   "[faulty]", KERNELS) {
+    run_seeds<TestType>({fault::late_cancel}, 8, [&]() -> task<> {
+        for (int round = 0; round < 40; ++round) {
+            auto link = co_await support::accept_peer<coho::faulty<TestType>>();
+            auto listening = listen_at_last<TestType>();
+            auto client = support::raw_socket::connected_to(listening.local_endpoint());
+            auto accepted = co_await listening.accept();
+            CHECK(accepted);
+            std::string read;
+            auto take = [&]() -> task<> { read = co_await support::receive_text(link.stream, 1); };
+            coho::task_group group;
+            co_await group.spawn(take);
+            co_await support::let_turns_pass();
+            link.peer.send("x");
+            if (round % 2) group.request_stop();
+            co_await listening.close();
+            group.request_stop();
+            co_await group.join();
+            if (read.empty()) co_await take();
+            CHECK(read == "x");
+        }
+    });
 }
 
 TEMPLATE_TEST_CASE("faulty: a lost datagram is reported as sent, and the others arrive once",
@@ -315,4 +393,53 @@ TEMPLATE_TEST_CASE("faulty: a connection that is reset stays broken, and its pee
         }
     });
     CHECK(sum.of(fault::connection_reset) > 0);
+}
+
+TEMPLATE_TEST_CASE("faulty: who is refused though somebody listens may try again", "[faulty]",
+                   KERNELS) {
+    std::set<errc> endings;
+    run_seeds<TestType>({fault::refused_connection}, 12, [&]() -> task<> {
+        auto listening = listen_at_last<TestType>();
+        for (int i = 0; i < 50; ++i) {
+            auto connected =
+                co_await coho::connect<coho::faulty<TestType>>(listening.local_endpoint());
+            endings.insert(reason_of(connected));
+            if (!connected) continue;
+            auto accepted = co_await listening.accept();
+            CHECK(accepted);
+        }
+    });
+    CHECK(endings == std::set{errc::none, errc::connection_refused});
+}
+
+TEMPLATE_TEST_CASE("faulty: the root task is asked to stop once, where that was drawn", "[faulty]",
+                   KERNELS) {
+    std::uint64_t drawn = 0;
+    const auto sum = run_seeds<TestType>({fault::stop_request}, 12, [&]() -> task<> {
+        bool goes_on = faults_here<TestType>().drawn().contains(fault::stop_request);
+        drawn += goes_on;
+        while (goes_on) goes_on = co_await coho::sleep(1us);
+    });
+    CHECK(drawn > 0);
+    CHECK(sum.of(fault::stop_request) == drawn);
+}
+
+TEMPLATE_TEST_CASE("faulty: a coroutine that lacks memory throws, and the others go on", "[faulty]",
+                   KERNELS) {
+    std::uint64_t thrown = 0, ended = 0;
+    const auto sum = run_seeds<TestType>({fault::failed_allocation}, 12, [&]() -> task<> {
+        auto small = []() -> task<> { co_await coho::yield(); };
+        for (int i = 0; i < 200; ++i) {
+            try {
+                co_await small();
+                ++ended;
+            } catch (const std::bad_alloc&) {
+                ++thrown;
+            }
+        }
+    });
+    CHECK(thrown > 0);
+    CHECK(ended > 0);
+    // The others were denied before the program had begun.
+    CHECK(sum.of(fault::failed_allocation) - thrown <= 12);
 }

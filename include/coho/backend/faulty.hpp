@@ -141,9 +141,11 @@ public:
     }
     template <class Request>
     void cancel(operation&, state<Request>& state) noexcept {
+        // The kernel below has done it, and here it is on its way back.
+        if (!state.pending) return;
         state.pass_on = [](late_cancel& self, Kernel& kernel) noexcept {
             auto& mine = static_cast<faulty::state<Request>&>(self);
-            // The kernel below may have done it already, and not handed it back yet.
+            // Meanwhile done, and not handed back yet, where that kernel had to end accepting.
             if (mine.pending) kernel.template cancel<Request>(mine, mine.below);
         };
         state.waits = faults_.strikes(fault::late_cancel);
