@@ -57,9 +57,9 @@ public:
 
     /// Those that can be done here.
     static constexpr fault_set possible{
-        fault::short_transfer,     fault::late_completion, fault::reordered_completion,
-        fault::partial_completion, fault::idle_wake,       fault::late_cancel,
-        fault::failed_accept,      fault::failed_open,     fault::full_submission,
+        fault::short_transfer,     fault::late_completion,   fault::reordered_completion,
+        fault::partial_completion, fault::idle_wake,         fault::late_cancel,
+        fault::failed_accept,      fault::failed_open,       fault::full_submission,
         fault::exhausted_buffers,  fault::failed_allocation, fault::connection_reset,
         fault::refused_connection, fault::lost_datagram,     fault::stop_request};
 
