@@ -2,6 +2,7 @@
 
 #include <coho.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -106,6 +107,22 @@ using either_second = coho::either<unusable, coho::epoll>;
 
 #endif
 
+/// A real kernel, which COHO_BACKEND chooses, with the faults that no right program notices, in
+/// another mixture for each scheduler; COHO_TEST_SEED asks for one of them.
+struct faulty : coho::faulty<coho::native> {
+    explicit faulty(const options& = {}) : coho::faulty<coho::native>(chosen()) {}
+
+private:
+    static options chosen() {
+        static std::atomic<std::uint64_t> next_seed = 1;
+        const char* variable = std::getenv("COHO_TEST_SEED");
+        options wanted;
+        wanted.seed = variable ? std::strtoull(variable, nullptr, 10) : next_seed++;
+        wanted.faults = coho::fault_set::harmless();
+        return wanted;
+    }
+};
+
 }  // namespace support
 
 // COHO_TEST_REAL_KERNELS is for what a simulated kernel does not have:
@@ -119,6 +136,6 @@ using either_second = coho::either<unusable, coho::epoll>;
 #ifdef _WIN32
 #define COHO_TEST_REAL_KERNELS coho::iocp
 #else
-#define COHO_TEST_REAL_KERNELS support::io_uring, coho::epoll, coho::native
+#define COHO_TEST_REAL_KERNELS support::io_uring, coho::epoll, coho::native, support::faulty
 #endif
 #define COHO_TEST_KERNELS COHO_TEST_REAL_KERNELS, support::simulated
