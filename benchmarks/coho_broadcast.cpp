@@ -1,8 +1,7 @@
 // Hands what the first connection sends on to all that came after it: a message goes to all of them
 // side by side, and the next is read once all have taken it.
 
-#include "../examples/command_line.hpp"
-#include "sockets.h"
+#include "coho_server.hpp"
 
 #include <array>
 #include <list>
@@ -47,25 +46,12 @@ struct broadcast_server {
                 co_await sources.spawn(hand_on<Backend>, std::move(*accepted), &subscribers);
                 continue;
             }
-            auto greeted = co_await accepted->write_all(coho::as_bytes(std::string_view(&greets, 1)));
+            auto greeted =
+                co_await accepted->write_all(coho::as_bytes(std::string_view(&greets, 1)));
             if (greeted) subscribers.push_back(std::move(*accepted));
         }
         co_await sources.join();
     }
 };
 
-int main(int count, char** words) {
-    const char* usage = "coho_broadcast [--listen HOST:PORT] [--backend native|io_uring|epoll]";
-    return example::run_main(usage, [&] {
-        auto where = coho::endpoint::loopback(7777);
-        std::string_view kernel = "native";
-        example::command_line line(count, words);
-        while (const auto flag = line.next_flag()) {
-            if (*flag == "--listen") where = line.endpoint();
-            else if (*flag == "--backend") kernel = line.value();
-            else line.unknown();
-        }
-        raise_descriptor_limit();
-        return example::run_on<broadcast_server>(kernel, {}, where);
-    });
-}
+int main(int count, char** words) { return run_server<broadcast_server>(count, words); }

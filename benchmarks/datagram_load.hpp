@@ -50,20 +50,14 @@ public:
         }
     }
 
-    std::size_t unfinished() {
-        std::size_t count = 0;
-        for (endpoint& each : sockets_) count += each.next < each.sent;
-        if (count == 0 && lost_ * 100 > received_) {
-            std::fprintf(stderr, "%llu datagrams were lost, and %llu came home\n",
-                         static_cast<unsigned long long>(lost_),
-                         static_cast<unsigned long long>(received_));
-            return 1;
-        }
-        return count;
+    std::size_t unfinished() const {
+        return std::size_t(std::ranges::count_if(
+            sockets_, [](const endpoint& each) { return each.next < each.sent; }));
     }
 
 private:
     static constexpr nanoseconds patience = 100'000'000;
+    static constexpr std::uint64_t tolerated = 1000;
 
     struct endpoint {
         int socket = -1;
@@ -156,8 +150,8 @@ private:
                                              settings_.size - sizeof number) != 0)
             return figures_.add_error();
         if (number < at.next) return;  // given up before
-        lost_ += number - at.next;
         ++received_;
+        lose(number - at.next);
         at.next = number + 1;
         figures_.add(1);
         figures_.add_latency(at.heard -
@@ -166,10 +160,20 @@ private:
 
     void give_up_silent(endpoint& silent, nanoseconds time) {
         if (time - silent.heard < patience || silent.next == silent.sent) return;
-        lost_ += silent.sent - silent.next;
+        lose(silent.sent - silent.next);
         silent.next = silent.sent;
         silent.heard = time;
         fill(silent);
+    }
+
+    void lose(std::uint64_t count) {
+        lost_ += count;
+        if (too_many_lost_ || lost_ <= tolerated + received_ / 100) return;
+        too_many_lost_ = true;
+        figures_.add_error();
+        std::fprintf(stderr, "%llu datagrams were lost while %llu came home\n",
+                     static_cast<unsigned long long>(lost_),
+                     static_cast<unsigned long long>(received_));
     }
 
     const settings settings_;
@@ -180,5 +184,6 @@ private:
     std::vector<char> batch_;
     std::uint64_t lost_ = 0;
     std::uint64_t received_ = 0;
+    bool too_many_lost_ = false;
     nanoseconds last_look_ = now();
 };

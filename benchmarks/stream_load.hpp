@@ -119,7 +119,7 @@ public:
             auto& ready = *static_cast<connection*>(owner);
             if (ready.socket < 0) return;
             const bool peer_finished = (events & (EPOLLRDHUP | EPOLLERR)) != 0;
-            if (peer_finished && has_ended(ready)) follow(ready);
+            if (has_ended(ready)) look_for_end(ready);
             else if (peer_finished || !receive(ready) || !send(ready)) abandon(ready);
         });
     }
@@ -156,6 +156,13 @@ private:
                    : std::uint64_t(settings_.messages_each) * settings_.size;
     }
     bool has_ended(const connection& each) const { return each.bytes.received == last_byte(); }
+
+    void look_for_end(connection& ended) {
+        char byte = 0;
+        const ssize_t count = recv(ended.socket, &byte, 1, 0);
+        if (count == 0) follow(ended);
+        else if (count > 0 || errno != EAGAIN) abandon(ended);
+    }
 
     void follow(connection& ended) {
         close(ended.socket);
