@@ -1,6 +1,6 @@
-// A closed-loop load for a server, on plain epoll: so many messages are in flight at any time, and one
-// that came home, byte for byte, makes room for the next. Prints one JSON object. Exit status 1 when
-// a connection broke, or a wrong byte came.
+// A closed-loop load for a server, on plain epoll: so many messages are in flight at any time, and
+// one that came home, byte for byte, makes room for the next. Prints one JSON object. Exit status 1
+// when a connection broke, or a wrong byte came.
 #include "datagram_load.hpp"
 #include "stream_load.hpp"
 

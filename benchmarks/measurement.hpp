@@ -15,9 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -115,25 +113,13 @@ private:
     std::vector<char> noise_;
 };
 
-// Nanoseconds on a CPU of each thread of the process, from the scheduler's own accounting.
-inline std::map<std::string, nanoseconds> cpu_by_thread(const std::string& pid) {
-    std::map<std::string, nanoseconds> cpu;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + pid + "/task")) {
-        std::ifstream file(thread.path() / "schedstat");
-        if (nanoseconds used = 0; file >> used) cpu[thread.path().filename()] = used;
-    }
-    return cpu;
-}
-
-// A thread that began in between counts from zero.
-inline nanoseconds cpu_between(const std::map<std::string, nanoseconds>& before,
-                        const std::map<std::string, nanoseconds>& after) {
-    nanoseconds sum = 0;
-    for (const auto& [thread, used] : after) {
-        const auto earlier = before.find(thread);
-        sum += used - (earlier == before.end() ? 0 : earlier->second);
-    }
-    return sum;
+// Nanoseconds on a CPU of all threads of the process, those that have ended counted, from the
+// scheduler's own accounting.
+inline nanoseconds cpu_of(const std::string& pid) {
+    clockid_t clock;
+    if (clock_getcpuclockid(std::stoi(pid), &clock) != 0)
+        refuse("no such process has a clock of its CPU time", pid.c_str());
+    return read_clock(clock);
 }
 
 // Bytes of memory that are the process's own and in use, from proc(5): smaps_rollup.
@@ -197,18 +183,18 @@ public:
         load.begin();
         run_for(load, "warming up", settings_.warm_up);
 
-        std::map<std::string, nanoseconds> server_before;
-        if (has_server()) server_before = cpu_by_thread(settings_.server_pid);
+        const nanoseconds server_before = has_server() ? cpu_of(settings_.server_pid) : 0;
         const nanoseconds client_before = read_clock(CLOCK_PROCESS_CPUTIME_ID);
         measuring_ = true;
         elapsed_ = run_for(load, "measuring", settings_.seconds);
         measuring_ = false;
         client_cpu_ = read_clock(CLOCK_PROCESS_CPUTIME_ID) - client_before;
-        if (has_server()) server_cpu_ = cpu_between(server_before, cpu_by_thread(settings_.server_pid));
+        if (has_server()) server_cpu_ = cpu_of(settings_.server_pid) - server_before;
         drain(load);
     }
 
-    // Every connection speaks once and is then silent; `before` is the server's memory without them.
+    // Every connection speaks once and is then silent; `before` is the server's memory without
+    // them.
     template <class Load>
     void run_once(Load& load, std::uint64_t before) {
         measuring_ = true;
@@ -226,7 +212,8 @@ public:
         std::printf(
             "{\"connections\": %u, \"size\": %u, \"in_flight\": %u, \"spin\": %s, "
             "\"seconds\": %.3f, \"messages\": %llu, \"messages_per_second\": %.1f, "
-            "\"latency_us\": {\"p50\": %.3f, \"p99\": %.3f, \"p99.9\": %.3f, \"max\": %.3f}, "
+            "\"latency_us\": "
+            "{\"p50\": %.3f, \"p99\": %.3f, \"p99.9\": %.3f, \"max\": %.3f}, "
             "\"server_cpu_ns_per_message\": %s, \"client_cpu_ns_per_message\": %.1f, "
             "\"server_bytes_per_connection\": %s, \"errors\": %llu}\n",
             settings_.connections, settings_.size, settings_.in_flight,

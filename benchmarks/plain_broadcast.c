@@ -1,5 +1,5 @@
-/* Hands what the first connection sends on to all that came after it: poll and a loop of sends, which
-   needs no more. One that does not take a whole message at once is dropped. */
+/* Hands what the first connection sends on to all that came after it: poll and a loop of sends, for
+   it needs no more. One that does not take a whole message at once is dropped. */
 #define _GNU_SOURCE
 #include "sockets.h"
 

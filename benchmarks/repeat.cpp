@@ -8,7 +8,8 @@ namespace {
 using simulated_stream = coho::basic_tcp_stream<coho::simulated>;
 
 coho::task<> echo(simulated_stream stream) {
-    std::array<std::byte, 16384> buffer;
+    // No larger than the message, for the simulated kernel looks at every byte that it is lent.
+    std::array<std::byte, 64> buffer;
     while (auto received = co_await stream.read_some(buffer)) {
         auto sent = co_await stream.write_all(std::span(buffer).first(*received));
         if (!sent) break;

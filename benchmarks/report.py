@@ -12,9 +12,8 @@ SPIN_NOTE = (f"Where coho spins, the load never sleeps, whichever the server; co
 
 def cells(row, by_server):
     """The heading of the table of a row, and its lines."""
-    columns = COLUMNS[row.kind]
     # What nobody can be compared with is no column.
-    columns = [(metric, base) for metric, base in columns
+    columns = [(metric, base) for metric, base in COLUMNS[row.kind]
                if any(figure(metric, base, by_server, server) is not None for server in by_server)]
     heading = [f"× {base}" if base else (f"{row.unit}s/s".replace("ys/", "ies/") if metric is THROUGHPUT
                                         else metric.title)
@@ -26,7 +25,7 @@ def cells(row, by_server):
             number = figure(metric, base, by_server, server)
             line.append("–" if number is None else format(number, ".2f" if base else metric.form))
         lines.append(line)
-    return [row.title, *heading], lines
+    return [f"{row.title} ({row.name})", *heading], lines
 
 
 def print_tables(results, description):
@@ -52,9 +51,10 @@ def groups_of(results):
     return groups
 
 
-def markdown_table(heading, lines):
+def markdown_table(heading, lines, words=1):
+    """The first columns are words, the others numbers."""
     yield "| " + " | ".join(heading) + " |"
-    yield "|---|" + "--:|" * (len(heading) - 1)
+    yield "|" + "---|" * words + "--:|" * (len(heading) - words)
     for line in lines:
         yield "| " + " | ".join(line) + " |"
 
@@ -69,16 +69,16 @@ def write_document(results, description, left_out, command, path):
         "servers written by hand in C, \"blocking\" a thread for each connection on blocking sockets.", "",
         "    " + command, "",
         *(f"- {line}" for line in description), "",
-        "One row alone, by its name: `benchmarks/run --build build/demo --row echo-64`. What each instruction "
-        "costs, the same to the digit on every run: `tools/count-instructions`.", "",
+        "One row alone, by its name: `benchmarks/run --build build/demo --row echo-64`. How many instructions an "
+        "echo costs, the same to the digit on every run, is said by `tools/count-instructions`.", "",
         SPIN_NOTE, "",
     ]
     judged = list(judge(results))
     if judged:
         text += ["## What is wanted, and what was measured", ""]
-        lines = [[row.name, server.name, meaning, f"{number:.2f}", limit, "held" if held else "**missed**"]
+        lines = [[row.name, server.name, meaning, limit, "held" if held else "**missed**", f"{number:.3f}"]
                  for row, server, meaning, number, limit, held in judged]
-        text += [*markdown_table(["row", "server", "figure", "measured", "wanted", ""], lines), ""]
+        text += [*markdown_table(["row", "server", "figure", "wanted", "", "measured"], lines, 5), ""]
     for group, rows in groups_of(results).items():
         picture = path.with_name("benchmarks-" + group.lower().replace(",", "").replace(" ", "-") + ".png")
         text += [f"## {group}", ""]
@@ -89,7 +89,8 @@ def write_document(results, description, left_out, command, path):
             continue
         for row, by_server in rows.items():
             heading, lines = cells(row, by_server)
-            text += [*markdown_table([f"{heading[0]} (`{row.name}`)", *heading[1:]], lines), ""]
+            text += [row.about, ""] if row.about else []
+            text += [*markdown_table([f"{row.title} (`{row.name}`)", *heading[1:]], lines), ""]
     if left_out:
         text += ["## Left out", "", *(f"- {sentence}" for sentence in left_out), ""]
     path.write_text("\n".join(text))
@@ -170,5 +171,5 @@ def draw_bars(axes, by_server, title, metric, base):
     axes.set_xlim(0, max(values) * 1.5)  # leaves room for the label of the longest bar
     axes.set_xticks([])
     axes.tick_params(length=0, labelsize=11)
-    axes.invert_yaxis()
+    axes.set_ylim(max(2, len(values)) - 0.5, -0.5)  # the first on top, and a lone bar no thicker
     axes.spines[:].set_visible(False)

@@ -8,9 +8,9 @@
 
 #include <limits>
 
-// Connects, one after another and blocking: a backlog that overflows then only slows this down. Each
-// address has some 28,000 ports, and those of connections that ended are not free for a minute; but
-// all of 127.0.0.0/8 is ours.
+// Connects, one after another and blocking: a backlog that overflows then only slows this down.
+// Each address has some 28,000 ports, and those of connections that ended are not free for a
+// minute; but all of 127.0.0.0/8 is ours.
 class dialler {
 public:
     explicit dialler(const settings& chosen) : address_(chosen.address) {}
@@ -59,7 +59,8 @@ struct flow {
 // False when the connection failed; what the socket does not take waits for its next event.
 inline bool send_wanted(int socket, flow& bytes, const pattern& noise, unsigned number) {
     while (bytes.sent < bytes.wanted) {
-        const auto length = std::min<std::uint64_t>(bytes.wanted - bytes.sent, pattern::longest_span);
+        const auto rest = bytes.wanted - bytes.sent;
+        const auto length = std::min<std::uint64_t>(rest, pattern::longest_span);
         const ssize_t count =
             ::send(socket, noise.at(number, bytes.sent), length, MSG_NOSIGNAL);
         if (count < 0) return errno == EAGAIN;
@@ -215,8 +216,8 @@ private:
     std::vector<connection> connections_;
 };
 
-// One connection sends, all others receive; a message that reached them all makes room for the next.
-// What counts as a message is one that reached one of them, and the latency is that of the last.
+// One connection sends, all others receive; a message that reached them all makes room for the
+// next. What counts as a message is one that reached one of them, and the latency is that of the last.
 class broadcast_load {
 public:
     broadcast_load(const settings& chosen, measurement& figures)

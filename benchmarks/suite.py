@@ -74,6 +74,7 @@ class Row:
     load: tuple = ()
     connections: int = 1
     unit: str = "message"
+    about: str = ""  # what the title does not say
     kind: str = "load"  # or memory, or operation
     spin: bool = False
     bytes_in_flight: int = 0
@@ -106,14 +107,22 @@ ONE = echo_row(1, spin=True)
 ROWS = {row.name: row for row in [
     *ECHO_ROWS,
     ONE,
-    Row("accept", "Short connections: connect, one message, close", "Others", ECHO_SERVERS,
-        ("--messages-each", "1"), connections=64, unit="connection"),
-    Row("broadcast", "One message to 1,000 connections", "Others", BROADCAST_SERVERS, ("--work", "broadcast"),
-        connections=1_000, unit="delivery"),
-    Row("datagrams", "Datagrams of 200 bytes, 32 in flight", "Others", DATAGRAM_SERVERS,
-        ("--work", "datagrams", "--size", "200", "--in-flight", "32"), unit="datagram"),
+    Row("accept", "Short connections", "Others", ECHO_SERVERS, ("--messages-each", "1"), connections=64,
+        unit="connection",
+        about="Connect, one message of 64 bytes there and back, close: 64 clients, one after another each. The time "
+              "is that from before the connection to the message's return."),
+    Row("broadcast", "Broadcast to 1,000", "Others", BROADCAST_SERVERS, ("--work", "broadcast"), connections=1_000,
+        unit="delivery",
+        about="One connection sends 64 bytes, which the server sends to 1,000 others; the next message goes out when "
+              "the last of them has it, and the time is that of the last."),
+    Row("datagrams", "200-byte datagrams", "Others", DATAGRAM_SERVERS,
+        ("--work", "datagrams", "--size", "200", "--in-flight", "32"), unit="datagram",
+        about="32 in flight from one client; in batches, 8 of 64 datagrams, which the kernel divides and joins on "
+              "both sides."),
     Row("memory", "8,000 connections that spoke once", "Memory of idle connections", ECHO_SERVERS,
-        ("--work", "idle"), connections=8_000, kind="memory"),
+        ("--work", "idle"), connections=8_000, kind="memory",
+        about="By how much the server's own memory (`Anonymous` in `/proc/PID/smaps_rollup`) grew, for each. The "
+              "kernel's memory is not counted."),
     operation_row("call", "await a task that returns at once"),
     operation_row("yield", "yield to the ready queue"),
     operation_row("spawn-and-join", "spawn and join a task"),

@@ -23,8 +23,8 @@ class Rows(unittest.TestCase):
         with tempfile.TemporaryDirectory() as room:
             document = pathlib.Path(room) / "measured.json"
             done = subprocess.run(
-                ["/usr/bin/python3", "-B", HERE / "run", "--build", options.build, "--write", "--smoke", "--json",
-                 document, "--output", room], capture_output=True, text=True)
+                [HERE / "run", "--build", options.build, "--write", "--smoke", "--json", document, "--output", room],
+                capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             measured = json.loads(document.read_text())
             left_out = "\n".join(measured["left_out"])
