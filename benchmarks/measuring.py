@@ -17,6 +17,7 @@ from suite import SPIN_MICROSECONDS
 
 EXIT_STATUS_SKIPPED = 77  # of a server that the machine refuses what it is about
 PATIENCE_SECONDS = 10
+LONGEST_LOAD_SECONDS = 120  # to connect, to warm up, to drain
 DESCRIPTORS_BESIDES = 100
 
 
@@ -105,7 +106,9 @@ def measure(build, server, row, effort, cpus):
         loading = load_command(build, server, row, effort, listening[1], process.pid)
         load = start(loading, cpus[1])
         try:
-            output, complaint = load.communicate()
+            output, complaint = load.communicate(timeout=effort.seconds + LONGEST_LOAD_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{shlex.join(command)}\n{shlex.join(loading)}\nthe load does not end") from None
         finally:
             stop(load)
         if load.returncode != 0 or process.poll() is not None:

@@ -217,7 +217,8 @@ private:
 };
 
 // One connection sends, all others receive; a message that reached them all makes room for the
-// next. What counts as a message is one that reached one of them, and the latency is that of the last.
+// next. What counts as a message is one that reached one of them, and the latency is that of the
+// last.
 class broadcast_load {
 public:
     broadcast_load(const settings& chosen, measurement& figures)
@@ -265,6 +266,9 @@ private:
 
     void subscribe(subscriber& each) {
         each.socket = dialler_.connect_one();
+        const timeval patience{.tv_sec = 5, .tv_usec = 0};
+        if (setsockopt(each.socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+            fail("setsockopt SO_RCVTIMEO");
         char greets = 0;
         if (recv(each.socket, &greets, 1, 0) != 1 || greets != greeting)
             refuse("the server did not greet a subscriber", "--work broadcast");

@@ -37,7 +37,7 @@ class Rows(unittest.TestCase):
 
 
 def serve(answers):
-    """A server of one connection: sends back what answers() makes of it."""
+    """A server that accepts one connection, and sends back what answers() makes of what comes."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run():
@@ -71,6 +71,11 @@ class Load(unittest.TestCase):
     def test_extra_byte_after_the_last_message_is_an_error(self):
         done = self.load(lambda received: received + b"!", "--messages-each", "1")
         self.assertEqual(done.returncode, 1, done.stdout)
+
+    def test_server_that_greets_no_subscriber_is_an_error(self):
+        done = self.load(lambda received: received, "--work", "broadcast")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("did not greet", done.stderr)
 
 
 if __name__ == "__main__":
