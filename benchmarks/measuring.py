@@ -211,7 +211,10 @@ def measure_all(build, possible, effort, cpus, left_out):
         for row, by_server in results.items():
             if number > effort.rounds_of(row):
                 continue
-            for server in list(by_server):
+            # Another begins each time, so that what one leaves behind is not always the same one's.
+            servers = list(by_server)
+            begin = number % len(servers) if servers else 0
+            for server in servers[begin:] + servers[:begin]:
                 done += 1
                 progress = f"{done:4} of {total}  round {number}  {row.name}, {server.name}: "
                 try:

@@ -109,7 +109,7 @@ ROWS = {row.name: row for row in [
     ONE,
     Row("accept", "Short connections", "Others", ECHO_SERVERS, ("--messages-each", "1"), connections=64,
         unit="connection",
-        about="Connect, one message of 64 bytes there and back, close: 64 clients, one after another each. The time "
+        about="Connect, one message of 64 bytes there and back, reset: 64 clients, one after another each. The time "
               "is that from before the connection to the message's return."),
     Row("broadcast", "Broadcast to 1,000", "Others", BROADCAST_SERVERS, ("--work", "broadcast"), connections=1_000,
         unit="delivery",
