@@ -187,13 +187,13 @@ private:
         run_ = [](void* body, int thread) { (*static_cast<Run*>(body))(thread); };
         starting_ = true;
         complete_ = false;
-        for (int i = 1; i <= count_ && failure_.empty(); ++i) begin(i);
+        for (int i = 1; i <= count_ && failure_.empty(); ++i) set_out(i);
         starting_ = false;
         if (failure_.empty()) go_on();
         return complete_ && failure_.empty();
     }
 
-    void begin(int thread) {
+    void set_out(int thread) {
         auto& each = threads_[std::size_t(thread)];
         each.has_ended = each.may_spin = false;
         ::getcontext(&each.context);
