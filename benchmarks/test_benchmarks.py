@@ -33,7 +33,9 @@ class Rows(unittest.TestCase):
             for server in row.servers:
                 if server.name not in measured["rounds"].get(name, {}):
                     self.assertRegex(left_out, f"{name} left out|{server.name} left out|{server.program} left out")
-            self.assertTrue(f"`{name}`" in text or name in left_out, f"{name} is not in the document")
+            # Where none of its servers was built, as the sentences above say, there is no row.
+            if measured["rounds"].get(name):
+                self.assertIn(f"`{name}`", text, f"{name} is not in the document")
 
 
 def serve(answers):
