@@ -6,17 +6,7 @@
 /// Runs Program::serve<Backend>(endpoint) where the command line says.
 template <class Program>
 int run_server(int count, char** words) {
+    raise_descriptor_limit();
     const char* usage = "[--listen HOST:PORT] [--backend native|io_uring|epoll]";
-    return example::run_main(usage, [&] {
-        auto where = coho::endpoint::loopback(7777);
-        std::string_view kernel = "native";
-        example::command_line line(count, words);
-        while (const auto flag = line.next_flag()) {
-            if (*flag == "--listen") where = line.endpoint();
-            else if (*flag == "--backend") kernel = line.value();
-            else line.unknown();
-        }
-        raise_descriptor_limit();
-        return example::run_on<Program>(kernel, {}, where);
-    });
+    return example::run_listening<Program>(usage, count, words);
 }

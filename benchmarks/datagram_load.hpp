@@ -5,14 +5,6 @@
 #include "measurement.hpp"
 
 #include <fcntl.h>
-#include <netinet/udp.h>
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 // Every socket keeps so many batches in flight. A datagram begins with its number; one that lacks
 // when a later one comes was lost, and so are all in flight when nothing comes for a while. Losses

@@ -2,15 +2,6 @@
    divides the batch again (GSO). Linux 5.0; udp(7). */
 #include "sockets.h"
 
-#include <netinet/udp.h>
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-
 union control {
     char bytes[CMSG_SPACE(sizeof(int))];
     struct cmsghdr alignment;
