@@ -1,27 +1,9 @@
 /* An echo server on io_uring, as one writes it by hand: one system call per turn submits all that
-   the completions of the turn before gave rise to, and waits. Linux 5.19 for multishot accept. */
+   the completions of the turn before gave rise to, and waits. */
 #define _GNU_SOURCE
-#include "sockets.h"
+#include "ring.h"
 
-#include <errno.h>
-#include <liburing.h>
 #include <unistd.h>
-
-/* Headers older than the kernel lack these; the numbers are the kernel's interface. */
-#ifndef IORING_SETUP_COOP_TASKRUN
-#define IORING_SETUP_COOP_TASKRUN (1U << 8)
-#endif
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
-#ifndef IORING_ACCEPT_MULTISHOT
-#define IORING_ACCEPT_MULTISHOT (1U << 0)
-#endif
-
-enum { submission_entries = 512, completion_entries = 16384, exit_status_skipped = 77 };
 
 /* A connection has one operation in the kernel at any time: a send while bytes received are not
    all sent, else a receive. */
@@ -31,39 +13,6 @@ struct connection {
     size_t sent;
     char bytes[buffer_size];
 };
-
-static void open_ring(struct io_uring *ring) {
-    const unsigned modes[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-                              IORING_SETUP_COOP_TASKRUN, 0};
-    int result = -EINVAL;
-    for (size_t i = 0; i < sizeof modes / sizeof *modes && result == -EINVAL; ++i) {
-        struct io_uring_params parameters = {.flags = modes[i] | IORING_SETUP_CQSIZE,
-                                             .cq_entries = completion_entries};
-        result = io_uring_queue_init_params(submission_entries, ring, &parameters);
-    }
-    if (result < 0) {
-        fprintf(stderr, "io_uring_setup: %s\n", strerror(-result));
-        exit(exit_status_skipped);
-    }
-    /* Saves the kernel a look-up of the ring at each turn; where it is unknown, nothing is lost. */
-    io_uring_register_ring_fd(ring);
-}
-
-static struct io_uring_sqe *next_submission(struct io_uring *ring) {
-    struct io_uring_sqe *submission = io_uring_get_sqe(ring);
-    while (submission == NULL) {
-        io_uring_submit(ring);
-        submission = io_uring_get_sqe(ring);
-    }
-    return submission;
-}
-
-static void queue_accept(struct io_uring *ring, int listener) {
-    struct io_uring_sqe *submission = next_submission(ring);
-    io_uring_prep_accept(submission, listener, NULL, NULL, SOCK_CLOEXEC);
-    submission->ioprio |= IORING_ACCEPT_MULTISHOT;
-    io_uring_sqe_set_data(submission, NULL);
-}
 
 static void queue_echo(struct io_uring *ring, struct connection *connection) {
     struct io_uring_sqe *submission = next_submission(ring);
@@ -114,11 +63,7 @@ int main(int argc, char **argv) {
     queue_accept(&ring, listener);
 
     for (;;) {
-        const int submitted = io_uring_submit_and_wait(&ring, 1);
-        if (submitted < 0 && submitted != -EINTR) {
-            errno = -submitted;
-            fail("io_uring_enter");
-        }
+        submit_and_wait(&ring);
         struct io_uring_cqe *completion;
         unsigned head;
         unsigned count = 0;

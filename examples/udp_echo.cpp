@@ -21,15 +21,5 @@ struct udp_echo {
 
 int main(int count, char** words) {
     const char* usage = "udp_echo [--listen HOST:PORT] [--backend native|io_uring|epoll]";
-    return example::run_main(usage, [&] {
-        auto where = coho::endpoint::loopback(7777);
-        std::string_view kernel = "native";
-        example::command_line line(count, words);
-        while (const auto flag = line.next_flag()) {
-            if (*flag == "--listen") where = line.endpoint();
-            else if (*flag == "--backend") kernel = line.value();
-            else line.unknown();
-        }
-        return example::run_on<udp_echo>(kernel, {}, where);
-    });
+    return example::run_listening<udp_echo>(usage, count, words);
 }

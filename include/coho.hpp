@@ -32,6 +32,7 @@
 #include "coho/backend/concept.hpp"
 #include "coho/backend/either.hpp"
 #include "coho/backend/endpoint.hpp"
+#include "coho/backend/faulty.hpp"
 #include "coho/backend/native.hpp"
 #include "coho/backend/options.hpp"
 #include "coho/backend/request.hpp"

@@ -27,13 +27,18 @@ coho::task<> add(coho::basic_tcp_stream<Backend> stream, Read read) {
 }
 
 template <class Backend, class Read>
-coho::task<> serve(coho::endpoint where, Read read) {
+coho::task<> serve(coho::basic_tcp_listener<Backend> listener, Read read) {
     coho::task_group connections({.max_live = 100, .drain = 1s});
-    auto listener = coho::basic_tcp_listener<Backend>::bind(where).value();
     while (auto accepted = co_await listener.accept())
         co_await connections.spawn(add<Backend, Read>, std::move(*accepted), read);
     co_await connections.join();
 }
+// [end]
+
+// [careful]
+inline constexpr auto read_carefully = [](auto& stream, std::span<std::byte> message) {
+    return stream.read_exactly(message);
+};
 // [end]
 
 // [client]
@@ -60,8 +65,9 @@ inline coho::task<bool> ask(coho::ip_address from, coho::endpoint where) {
 template <class Read>
 coho::task<int> world(Read read) {
     const coho::endpoint where(coho::ip_address::v4({10, 0, 0, 1}), 7777);
+    auto listener = coho::basic_tcp_listener<coho::simulated>::bind(where).value();
     coho::task_group server;
-    co_await server.spawn(serve<coho::simulated, Read>, where, read);
+    co_await server.spawn(serve<coho::simulated, Read>, std::move(listener), read);
     auto [first, second] =
         co_await coho::when_all(ask(coho::ip_address::v4({10, 0, 0, 2}), where),
                                 ask(coho::ip_address::v4({10, 0, 0, 3}), where));

@@ -197,6 +197,24 @@ TEST_CASE("simulated: a host that crashes is silent, and knows nothing once it i
     });
 }
 
+TEST_CASE("simulated: who sends to a host that has crashed fills a buffer, and waits",
+          "[simulated]") {
+    run(calm(), []() -> task<> {
+        const std::string bytes(1 << 20, 'x');
+        auto ends = co_await connect_pair(host(1), host(2));
+        network().crash(host(2));
+        auto some = co_await ends.client.write_some(as_bytes(bytes));
+        CHECK(std::move(some).value_or(0) > 0);
+        auto more = co_await coho::timeout(60s, ends.client.write_all(as_bytes(bytes)));
+        CHECK(more.error() == errc::timed_out);
+        network().restart(host(2));
+        auto begin = coho::now();
+        auto reset = co_await ends.client.write_some(as_bytes(bytes));
+        CHECK(reset.error() == errc::connection_reset);
+        CHECK(coho::now() - begin < 3min);
+    });
+}
+
 TEST_CASE("simulated: a world in which nothing can happen is asked to stop", "[simulated]") {
     coho::scheduler<kernel> world(calm());
     CHECK(world.run([]() -> task<> {

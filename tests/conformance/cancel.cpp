@@ -196,10 +196,11 @@ TEMPLATE_TEST_CASE("H2: an accept that times out loses no connection", "[conform
     support::run_on<TestType>([]() -> task<> {
         constexpr int clients = 500;
         auto listener = coho::basic_tcp_listener<TestType>::bind(endpoint::loopback(0)).value();
-        std::jthread connector([where = listener.local_endpoint()] {
+        std::vector<support::raw_socket> peers;
+        std::jthread connector([&peers, where = listener.local_endpoint()] {
             for (int i = 0; i < clients; ++i) {
-                auto client = support::raw_socket::connected_to(where);
-                client.send(support::counting_bytes(1, static_cast<std::size_t>(i)));
+                peers.push_back(support::raw_socket::connected_to(where));
+                peers.back().send(support::counting_bytes(1, static_cast<std::size_t>(i)));
             }
         });
         counted_stream in_order_of_arrival;
@@ -219,6 +220,8 @@ TEMPLATE_TEST_CASE("H2: an accept that times out loses no connection", "[conform
             in_order_of_arrival.receive(first);
         }
         CHECK(in_order_of_arrival.in_order);
+        connector.join();
+        for (auto& each : peers) each.reset();
     });
 }
 

@@ -83,7 +83,7 @@ TEMPLATE_TEST_CASE("H13: a listener whose owner has enough leaves the others in 
             // A kernel may be late.
             while (peer::unread_bytes(each.native_handle()) == 0) co_await coho::sleep(100us);
             CHECK(each.receive(1) == "x");
-            each.close();
+            each.reset();
             ++gone;
             if (gone % 10 == 0) check_accepted();
         }

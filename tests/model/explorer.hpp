@@ -187,21 +187,22 @@ private:
         run_ = [](void* body, int thread) { (*static_cast<Run*>(body))(thread); };
         starting_ = true;
         complete_ = false;
-        for (int i = 1; i <= count_ && failure_.empty(); ++i) {
-            auto& each = threads_[std::size_t(i)];
-            each.has_ended = each.may_spin = false;
-            ::getcontext(&each.context);
-            each.context.uc_stack.ss_sp = each.stack.get();
-            each.context.uc_stack.ss_size = stack_size;
-            each.context.uc_link = nullptr;
-            ::makecontext(&each.context, &enter, 0);
-            switch_to(i);
-        }
+        for (int i = 1; i <= count_ && failure_.empty(); ++i) set_out(i);
         starting_ = false;
         if (failure_.empty()) go_on();
         return complete_ && failure_.empty();
     }
 
+    void set_out(int thread) {
+        auto& each = threads_[std::size_t(thread)];
+        each.has_ended = each.may_spin = false;
+        ::getcontext(&each.context);
+        each.context.uc_stack.ss_sp = each.stack.get();
+        each.context.uc_stack.ss_size = stack_size;
+        each.context.uc_link = nullptr;
+        ::makecontext(&each.context, &enter, 0);
+        switch_to(thread);
+    }
     void switch_to(int thread) {
         const int from = std::exchange(running_, thread);
         if (from == thread) return;

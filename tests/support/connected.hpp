@@ -40,6 +40,7 @@ void run_on(Function function) {
     const auto descriptors = open_descriptors();
     {
         coho::scheduler<Backend> loop;
+        INFO(loop.backend_reason());
         CHECK(loop.run(within_bounds<Function>, function) == 0);
         CHECK(loop.frames().live() == 0);
         if constexpr (requires { loop.kernel().open_handles(); }) {
@@ -84,7 +85,7 @@ coho::task<std::string> receive_text(Stream& stream, std::size_t count) {
 template <class Backend>
 bool is_moved(std::size_t moved, std::size_t possible) noexcept {
     bool all = true;
-    if constexpr (is_simulated<Backend>) {
+    if constexpr (requires(Backend& kernel) { kernel.faults(); }) {
         const auto& kernel = coho::scheduler<Backend>::current().kernel();
         all = !kernel.faults().drawn().contains(coho::fault::short_transfer);
     }

@@ -2,6 +2,7 @@
 
 #include <coho.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -10,7 +11,7 @@
 /// The kernels that the same tests run on: TEMPLATE_TEST_CASE("...", "[...]", COHO_TEST_KERNELS).
 namespace support {
 
-/// The simulated kernel. On its loopback, as on a real one, what was sent is there in the next turn.
+/// The simulated kernel. On its loopback, as on a real one, what was sent is there a turn later.
 /// Without faults, or with all that no right program notices where COHO_TEST_FAULTS is "harmless".
 /// simulated_peer blocks on it: what completes meanwhile is set aside for the loop.
 struct simulated : coho::simulated {
@@ -107,11 +108,27 @@ using either_second = coho::either<unusable, coho::epoll>;
 
 #endif
 
+/// A real kernel, which COHO_BACKEND chooses, with the faults that no right program notices, in
+/// another mixture for each scheduler; COHO_TEST_SEED asks for one of them.
+struct faulty : coho::faulty<coho::native> {
+    explicit faulty(const options& = {}) : coho::faulty<coho::native>(chosen()) {}
+
+private:
+    static options chosen() {
+        static std::atomic<std::uint64_t> next_seed = 1;
+        const char* variable = std::getenv("COHO_TEST_SEED");
+        options wanted;
+        wanted.seed = variable ? std::strtoull(variable, nullptr, 10) : next_seed++;
+        wanted.faults = coho::fault_set::harmless();
+        return wanted;
+    }
+};
+
 }  // namespace support
 
 // COHO_TEST_REAL_KERNELS is for what a simulated kernel does not have:
-// - peers on other threads, which send, read and connect at times of their own (conformance/cancel:
-//   what times out), or post, wake and stop a loop (scheduler/post, threads);
+// - other threads, which send, read and connect at times of their own (cancel: three of H2, which
+//   time out), or post to a loop, wake and stop it (post and threads of the scheduler);
 // - signals, children, and descriptors that these inherit (process; close-on-exec in options);
 // - descriptors that are doubled, put under a number of one's choice or seen by another epoll
 //   (descriptors); it gives numbers anew only by chance, as tests/simulation has it;
@@ -120,6 +137,6 @@ using either_second = coho::either<unusable, coho::epoll>;
 #ifdef _WIN32
 #define COHO_TEST_REAL_KERNELS coho::iocp
 #else
-#define COHO_TEST_REAL_KERNELS support::io_uring, coho::epoll, coho::native
+#define COHO_TEST_REAL_KERNELS support::io_uring, coho::epoll, coho::native, support::faulty
 #endif
 #define COHO_TEST_KERNELS COHO_TEST_REAL_KERNELS, support::simulated

@@ -14,8 +14,27 @@ namespace support {
 /// Who waits longer than this waits for ever.
 inline constexpr std::chrono::seconds liveness{60};
 
+/// What blocking sockets do alike, of the system or of a simulated world.
+template <class Socket>
+class blocking_peer {
+public:
+    static Socket connected_to(const coho::endpoint& peer) {
+        Socket socket(coho::socket_kind::stream, peer.address().family());
+        socket.connect(peer);
+        return socket;
+    }
+    std::string receive_to_end() {
+        std::string bytes;
+        for (;;) {
+            const auto more = static_cast<Socket&>(*this).receive(1 << 16);
+            if (more.empty()) return bytes;
+            bytes += more;
+        }
+    }
+};
+
 /// A blocking socket of the system, for the other side of what is tested.
-class raw_socket {
+class raw_socket : public blocking_peer<raw_socket> {
 public:
     /// Wine ends a stream in order where Windows would reset it (SO_LINGER of zero).
     static constexpr bool resets = support::resets;
@@ -36,11 +55,6 @@ public:
     }
     ~raw_socket() { close(); }
 
-    static raw_socket connected_to(const coho::endpoint& peer) {
-        raw_socket socket(coho::socket_kind::stream, peer.address().family());
-        socket.connect(peer);
-        return socket;
-    }
     static raw_socket bound(coho::socket_kind kind,
                             const coho::endpoint& where = coho::endpoint::loopback(0)) {
         raw_socket socket(kind, where.address().family());
@@ -89,14 +103,6 @@ public:
         bytes.resize(filled);
         return bytes;
     }
-    std::string receive_to_end() {
-        std::string bytes;
-        for (;;) {
-            const auto more = receive(1 << 16);
-            if (more.empty()) return bytes;
-            bytes += more;
-        }
-    }
     /// Whether the stream is over, by an end or a reset; waits for either of them or a byte.
     bool is_over() {
         char byte;
@@ -115,7 +121,8 @@ public:
     void close() noexcept {
         if (descriptor_ != none) close_socket(std::exchange(descriptor_, none));
     }
-    /// The peer gets a reset instead of an end.
+    /// The peer gets a reset instead of an end. It also keeps no port for a minute, neither here
+    /// nor there: a test of hundreds of connections ends them so, or a fast machine runs out.
     void reset() {
         put(SO_LINGER, linger{1, 0});
         close();

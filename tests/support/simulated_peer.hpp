@@ -19,7 +19,7 @@ namespace support {
 /// What raw_socket is on a real kernel: a blocking socket, for the other side of what is tested. It
 /// lives within run(). While it blocks the world goes on and no coroutine is resumed; what it does
 /// has reached the other side when its call is over, as over a real loopback.
-class simulated_peer {
+class simulated_peer : public blocking_peer<simulated_peer> {
 public:
     static constexpr bool resets = true;
     static constexpr int buffer_factor = 1;
@@ -40,11 +40,6 @@ public:
     }
     ~simulated_peer() { close(); }
 
-    static simulated_peer connected_to(const coho::endpoint& peer) {
-        simulated_peer socket(coho::socket_kind::stream, peer.address().family());
-        socket.connect(peer);
-        return socket;
-    }
     static simulated_peer bound(coho::socket_kind kind,
                                 const coho::endpoint& where = coho::endpoint::loopback(0)) {
         simulated_peer socket(kind, where.address().family());
@@ -85,14 +80,6 @@ public:
             checked(wait_for(coho::request::receive{handle_, place, true}, "for bytes"))));
         let_arrive();
         return bytes;
-    }
-    std::string receive_to_end() {
-        std::string bytes;
-        for (;;) {
-            const auto more = receive(1 << 16);
-            if (more.empty()) return bytes;
-            bytes += more;
-        }
     }
     /// Whether the stream is over, by an end or a reset; waits for either of them or a byte.
     bool is_over() {

@@ -29,18 +29,10 @@ public:
     explicit simulated(const options& wanted = {}) : simulated_calls(wanted) {
         if (faults_.drawn().contains(fault::stop_request)) {
             // At some step, or while the world sleeps.
-            if (random_.one_in(2)) stop_at_turn_ = 1 + (random_.below(4096) >> random_.below(12));
+            if (random_.one_in(2)) stop_at_turn_ = faults_.turn_to_stop();
             schedule(happening::stop_asked, beginning + std::chrono::seconds(random_.below(120)));
         }
-        reason_ = "seed " + std::to_string(wanted.seed) + " has drawn ";
-        const auto begin = reason_.size();
-        for (std::size_t i = 0; i < fault_kinds; ++i) {
-            const auto kind = static_cast<fault>(i);
-            if (!faults_.drawn().contains(kind)) continue;
-            if (reason_.size() > begin) reason_.append(", ");
-            reason_.append(name_of(kind));
-        }
-        if (reason_.size() == begin) reason_.append("no faults");
+        reason_ = faults_.in_words(wanted.seed);
     }
 
     static constexpr std::string_view kernel_name = "simulated";
@@ -51,11 +43,7 @@ public:
     /// The loop that it asks to stop, and whose coroutine frames it may deny their memory.
     void belong_to(event_loop& loop) noexcept {
         loop_ = &loop;
-        loop.frames().refuse_when(
-            [](void* self) noexcept {
-                return static_cast<simulated*>(self)->faults_.strikes(fault::failed_allocation);
-            },
-            this);
+        faults_.deny_memory(loop.frames());
     }
     /// How often nothing more could happen while every task waited.
     int standstills() const noexcept { return standstills_; }
@@ -137,7 +125,7 @@ public:
             }
             pass_to(next);
         }
-        hand_over(completed);
+        faults_.hand_over(completed_, completed);
     }
     void wake() noexcept { woken_.set(); }
 
@@ -236,23 +224,18 @@ private:
 
     /// The number of what went wrong; a connection that broke is gone.
     int fail_accept(simulated_socket& listener) noexcept {
-        if (random_.one_in(2)) return one_of({EMFILE, ENFILE, ENOMEM, ENOBUFS});
+        if (random_.one_in(2)) return faults_.lacking();
         auto& broken = listener.pop_connection();
         leave(broken);
         forget(broken);
-        return one_of({ECONNABORTED, EPROTO, EPERM, EINTR, ENETDOWN, ENETUNREACH, EHOSTUNREACH,
-                       ENOPROTOOPT, EOPNOTSUPP});
-    }
-    std::size_t cut_short(std::size_t most) noexcept {
-        if (most < 2 || !faults_.strikes(fault::short_transfer)) return most;
-        return 1 + random_.below(most - 1);
+        return faults_.broken_connection();
     }
     template <class Move>
     std::intptr_t move_bytes(std::size_t& progress, std::size_t wanted, bool whole,
                              Move&& move) noexcept {
         for (;;) {
             if (faults_.strikes(fault::exhausted_buffers)) return -ENOBUFS;
-            const auto moved = move(cut_short(wanted - progress));
+            const auto moved = move(faults_.cut_short(wanted - progress));
             if (moved < 0) return moved;
             progress += static_cast<std::size_t>(moved);
             if (!whole || moved == 0 || progress == wanted) {
@@ -406,22 +389,6 @@ private:
               "a simulated world stands still: every task waits, nothing more can happen, and the "
               "request to stop has changed nothing");
         if (loop_) loop_->request_stop();
-    }
-
-    void hand_over(operation_queue& completed) noexcept {
-        const bool reorders = faults_.strikes(fault::reordered_completion);
-        const bool withholds = faults_.strikes(fault::partial_completion);
-        operation_queue overtaken, withheld;
-        bool first = true;
-        while (!completed_.empty()) {
-            auto& each = completed_.pop();
-            if (withholds && !first && random_.one_in(2)) withheld.push(each);
-            else if (reorders && random_.one_in(2)) overtaken.push(each);
-            else completed.push(each);
-            first = false;
-        }
-        completed.take_all(overtaken);
-        completed_.take_all(withheld);
     }
 
     std::string reason_;

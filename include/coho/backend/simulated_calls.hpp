@@ -10,7 +10,7 @@ namespace coho {
 class simulated_calls : public simulated_streams {
 public:
     std::intptr_t open(address_family family, socket_kind kind) noexcept {
-        if (faults_.strikes(fault::failed_open)) return -one_of({EMFILE, ENFILE, ENOMEM, ENOBUFS});
+        if (faults_.strikes(fault::failed_open)) return -faults_.lacking();
         auto* const made = sockets_.make();
         if (!made) return -ENOMEM;
         made->family = family;
@@ -107,9 +107,6 @@ public:
 protected:
     using simulated_streams::simulated_streams;
 
-    int one_of(std::initializer_list<int> numbers) noexcept {
-        return numbers.begin()[random_.below(numbers.size())];
-    }
     /// 0 or an error number.
     int give_number(simulated_socket& opened) noexcept {
         if (sockets_.open_handles() >= options_.most_handles) return EMFILE;

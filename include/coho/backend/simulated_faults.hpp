@@ -1,16 +1,20 @@
 #pragma once
 
 #include "../core/clock.hpp"
+#include "../core/frame_pool.hpp"
+#include "../core/operation.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <string>
 #include <string_view>
 
 namespace coho {
 
-/// What can go wrong in a simulated world.
+/// What can go wrong in a simulated world, and part of it over a real kernel.
 enum class fault : std::uint8_t {
     // How a kernel may behave at any time.
     short_transfer,        ///< a read or a write moves less than it could
@@ -81,6 +85,10 @@ public:
     }
 
     friend constexpr bool operator==(const fault_set&, const fault_set&) = default;
+    /// Those that are in both.
+    friend constexpr fault_set operator&(fault_set left, fault_set right) noexcept {
+        return fault_set(left.bits_ & right.bits_);
+    }
 
 private:
     explicit constexpr fault_set(std::uint32_t bits) noexcept : bits_(bits) {}
@@ -108,6 +116,9 @@ public:
     /// From 0 to bound - 1.
     constexpr std::uint64_t below(std::uint64_t bound) noexcept { return next() % bound; }
     constexpr bool one_in(std::uint64_t count) noexcept { return below(count) == 0; }
+    constexpr int one_of(std::initializer_list<int> numbers) noexcept {
+        return numbers.begin()[below(numbers.size())];
+    }
     /// Most spans are short, for it draws the magnitude first.
     constexpr duration up_to(duration longest) noexcept {
         const auto magnitude = below(8);
@@ -156,6 +167,60 @@ public:
         return struck_[static_cast<std::size_t>(kind)];
     }
     void put_in_force(bool now) noexcept { in_force_ = now; }
+    /// What the seed has drawn, in words.
+    std::string in_words(std::uint64_t seed) const {
+        std::string words = "seed " + std::to_string(seed) + " has drawn ";
+        const auto begin = words.size();
+        for (std::size_t i = 0; i < fault_kinds; ++i) {
+            const auto kind = static_cast<fault>(i);
+            if (!drawn_.contains(kind)) continue;
+            if (words.size() > begin) words.append(", ");
+            words.append(name_of(kind));
+        }
+        if (words.size() == begin) words.append("no faults");
+        return words;
+    }
+
+    /// What a transfer of so many bytes may move, at least one.
+    std::size_t cut_short(std::size_t most) noexcept {
+        if (most < 2 || !strikes(fault::short_transfer)) return most;
+        return 1 + random_->below(most - 1);
+    }
+    /// The number (errno) of a lack of descriptors or memory.
+    int lacking() noexcept { return random_->one_of({EMFILE, ENFILE, ENOMEM, ENOBUFS}); }
+    /// What accept(2) says of a connection that broke before it was taken.
+    int broken_connection() noexcept {
+        return random_->one_of({ECONNABORTED, EPROTO, EPERM, EINTR, ENETDOWN, ENETUNREACH,
+                                EHOSTUNREACH, ENOPROTOOPT, EOPNOTSUPP});
+    }
+    /// The turn of the loop in which the root task is asked to stop; most are early.
+    std::uint64_t turn_to_stop() noexcept {
+        return 1 + (random_->below(4096) >> random_->below(12));
+    }
+    /// Strikes where coroutine frames want memory. The plan must outlive the pool's last frame.
+    void deny_memory(frame_pool& frames) noexcept {
+        frames.refuse_when(
+            [](void* self) noexcept {
+                return static_cast<fault_plan*>(self)->strikes(fault::failed_allocation);
+            },
+            this);
+    }
+    /// Hands back what is done, perhaps in another order; what is left stays for the next turn.
+    void hand_over(operation_queue& done, operation_queue& completed) noexcept {
+        const bool reorders = strikes(fault::reordered_completion);
+        const bool withholds = strikes(fault::partial_completion);
+        operation_queue overtaken, withheld;
+        bool first = true;
+        while (!done.empty()) {
+            auto& each = done.pop();
+            if (withholds && !first && random_->one_in(2)) withheld.push(each);
+            else if (reorders && random_->one_in(2)) overtaken.push(each);
+            else completed.push(each);
+            first = false;
+        }
+        completed.take_all(overtaken);
+        done.take_all(withheld);
+    }
 
 private:
     seeded_generator* random_;

@@ -1,0 +1,30 @@
+// An echo server on coho that does no more than its peers here do: without the time limits that
+// examples/echo_server has, so that instructions compare.
+
+#include "coho_server.hpp"
+
+#include <array>
+
+struct plain_echo {
+    template <class Backend>
+    static coho::task<> echo(coho::basic_tcp_stream<Backend> stream) {
+        std::array<std::byte, buffer_size> buffer;
+        while (auto received = co_await stream.read_some(buffer)) {
+            auto sent = co_await stream.write_all(std::span(buffer).first(*received));
+            if (!sent) break;
+        }
+    }
+
+    template <class Backend>
+    static coho::task<> serve(coho::endpoint where) {
+        auto listener = coho::basic_tcp_listener<Backend>::bind(where).value();
+        coho::task_group connections;
+        example::announce(listener.local_endpoint(),
+                          coho::scheduler<Backend>::current().backend_name());
+        while (auto accepted = co_await listener.accept())
+            co_await connections.spawn(echo<Backend>, std::move(*accepted));
+        co_await connections.join();
+    }
+};
+
+int main(int count, char** words) { return run_server<plain_echo>(count, words); }
