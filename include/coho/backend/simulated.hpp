@@ -163,7 +163,7 @@ private:
         // Silent connections hold no buffer.
         if (is_silent(socket) || !state.obtain(*state.asked->buffers)) return blocked;
         const auto room = state.held().room();
-        const auto moved = take_bytes(socket, room.first(cut_short(room.size())));
+        const auto moved = take_bytes(socket, room.first(faults_.cut_short(room.size())));
         if (moved > 0) {
             state.held().fill(static_cast<std::size_t>(moved));
         } else {
