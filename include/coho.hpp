@@ -15,6 +15,10 @@
 #include "coho/core/stop.hpp"
 #include "coho/core/timer.hpp"
 
+#include "coho/buffer/buffer_pool.hpp"
+#include "coho/buffer/byte_ring.hpp"
+#include "coho/buffer/lease.hpp"
+
 #include "coho/task/inherited.hpp"
 #include "coho/task/race.hpp"
 #include "coho/task/siblings.hpp"

@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/connected.hpp"
 #include "support/world.hpp"
 
 #include <algorithm>
@@ -39,6 +40,14 @@ coho::task<int> ask(std::string host) {
     co_return sent && count ? 0 : 1;
 }
 
+coho::task<> echo_on_loan(coho::tcp_stream stream) {
+    auto incoming = stream.incoming();
+    while (auto lease = co_await incoming.next()) {
+        auto sent = co_await stream.write_all(std::move(*lease));
+        if (!sent) break;
+    }
+}
+
 coho::task<> udp_echo(coho::endpoint where) {
     std::array<std::byte, 65536> buffer;
     auto socket = coho::udp_socket::bind(where).value();
@@ -77,6 +86,22 @@ TEST_CASE("the server of fifteen lines answers the client", "[api]") {
         co_await servers.spawn(serve, stream_address);
         CHECK(co_await ask("127.77.7.1") == 0);
         servers.request_stop();
+        co_await servers.join();
+    });
+}
+
+TEST_CASE("bytes on loan come back", "[api]") {
+    support::run_on<coho::native>([]() -> coho::task<> {
+        auto pair = co_await support::connect_pair<coho::native>();
+        coho::task_group servers;
+        co_await servers.spawn(echo_on_loan, std::move(pair.server));
+        auto sent = co_await pair.client.write_all(coho::as_bytes("hello"));
+        CHECK(sent);
+        std::array<std::byte, 5> reply;
+        auto received = co_await pair.client.read_exactly(reply);
+        CHECK(received);
+        CHECK(coho::as_text(reply) == "hello");
+        co_await pair.client.close();
         co_await servers.join();
     });
 }

@@ -24,6 +24,15 @@ task<> echo(coho::basic_tcp_stream<Backend> stream) {
 }
 
 template <class Backend>
+task<> echo_leases(coho::basic_tcp_stream<Backend> stream) {
+    auto incoming = stream.incoming();
+    while (auto received = co_await coho::timeout(30s, incoming.next())) {
+        auto sent = co_await stream.write_all(std::move(*received));
+        if (!sent) break;
+    }
+}
+
+template <class Backend>
 task<bool> ask(coho::basic_tcp_stream<Backend>& stream) {
     std::array<std::byte, 64> question{};
     std::array<std::byte, 64> answer;
@@ -34,12 +43,12 @@ task<bool> ask(coho::basic_tcp_stream<Backend>& stream) {
 
 /// Echoes go on until there is nothing to warm up any more, then some are counted.
 template <class Backend>
-task<> count_echoes() {
+task<> count_echoes(task<> (*serve)(coho::basic_tcp_stream<Backend>)) {
     constexpr int warm = 100, counted = 1000;
     auto pair = co_await support::connect_pair<Backend>();
     coho::task_group connections;
     int answered = 0;
-    co_await connections.spawn(echo<Backend>, std::move(pair.server));
+    co_await connections.spawn(serve, std::move(pair.server));
     for (int i = 0; i < warm; ++i) answered += co_await ask<Backend>(pair.client);
     const auto before = support::allocations();
     for (int i = 0; i < counted; ++i) answered += co_await ask<Backend>(pair.client);
@@ -49,6 +58,8 @@ task<> count_echoes() {
     CHECK(answered == warm + counted);
     CHECK(made == 0);
 }
+
+task<> nap() { co_await coho::sleep(1us); }
 
 /// One connection as a server and its client know it: accepted, one echo, closed.
 template <class Backend>
@@ -109,7 +120,31 @@ task<> count_while_full() {
 
 TEMPLATE_TEST_CASE("an echo with a timeout on each operation allocates nothing",
                    "[conformance][heap]", COHO_TEST_REAL_KERNELS) {
-    support::run_on<TestType>([] { return count_echoes<TestType>(); });
+    support::run_on<TestType>([] { return count_echoes<TestType>(echo<TestType>); });
+}
+
+TEMPLATE_TEST_CASE("an echo of leases allocates nothing", "[conformance][heap][leases]",
+                   COHO_TEST_REAL_KERNELS) {
+    support::run_on<TestType>([] { return count_echoes<TestType>(echo_leases<TestType>); });
+}
+
+TEMPLATE_TEST_CASE("children that come, sleep and end allocate nothing", "[conformance][heap]",
+                   COHO_TEST_REAL_KERNELS) {
+    support::run_on<TestType>([]() -> task<> {
+        const auto spawn_many = []() -> task<> {
+            for (int round = 0; round < 100; ++round) {
+                coho::task_group children;
+                for (int i = 0; i < 8; ++i) co_await children.spawn(nap);
+                auto ended = co_await coho::timeout(1ms, coho::sleep(1h));
+                CHECK_FALSE(ended);
+                co_await children.join();
+            }
+        };
+        co_await spawn_many();
+        const auto before = support::allocations();
+        co_await spawn_many();
+        CHECK(support::allocations() - before == 0);
+    });
 }
 
 TEMPLATE_TEST_CASE("H29: a client that never reads costs a server no memory",

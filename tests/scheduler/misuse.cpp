@@ -35,6 +35,11 @@ coho::task<> fork_and_go_on() {
     co_await coho::sleep(std::chrono::milliseconds(1));
 }
 
+coho::task<> take_buffer(coho::lease* kept) {
+    *kept = coho::scheduler<coho::epoll>::current().buffers().try_take();
+    co_return;
+}
+
 /// Goes on waiting for what cannot come, whatever stop says.
 struct deaf_wait : coho::await_in_task<deaf_wait> {
     coho::started start(coho::environment&, std::coroutine_handle<>) noexcept {
@@ -65,6 +70,15 @@ coho::task<> touch_lent_memory() {
 }
 
 }  // namespace
+
+TEST_CASE("a lease that outlives its scheduler ends the program", "[misuse]") {
+    const auto kept = support::run_in_child([] {
+        coho::lease outlives;
+        return coho::run<coho::epoll>(take_buffer, &outlives);
+    });
+    CHECK(kept.signal == SIGABRT);
+    CHECK(kept.says("destroy every lease before run() returns"));
+}
 
 TEST_CASE("sockets outside of a scheduler, or of another kernel, end the program", "[misuse]") {
     const auto outside = support::run_in_child([] {

@@ -42,8 +42,13 @@ coho::task<> run_programs(world* here) {
 coho::task<int> any_world() {
     world here{coho::seeded_generator(coho::scatter(worlds::network().seed()))};
     const auto begin = coho::now();
+    auto& on = coho::scheduler<worlds::kernel>::current();
+    // So few that connections wait for one another.
+    on.use_buffers({.count = 1 + here.random.below(4), .size = 1 + here.random.below(2000)});
     (void)co_await coho::timeout(worlds::bound, run_programs(&here));
     if (coho::now() - begin >= worlds::bound) here.broke(worlds::an_end_within_bounds);
+    const auto& buffers = on.buffers();
+    if (buffers.leased() > 0 || buffers.waiting() > 0) here.broke(worlds::buffers_come_home);
     const auto asked = worlds::network().stop_asked_at();
     if (asked != coho::never && coho::now() - asked >= worlds::longest_drain) {
         here.broke(worlds::a_stop_is_heard_at_once);

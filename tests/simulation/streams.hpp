@@ -43,7 +43,8 @@ inline task<> talk_to_echo(world* here, std::uint64_t number, std::uint64_t from
 inline task<> echo_world(world* here, company* programs) {
     const endpoint where(host(here->random.below(2)), 7);
     const auto clients = 1 + here->random.below(12);
-    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, here, where, &echo);
+    const auto serve = here->random.one_in(2) ? &echo : &echo_leases;
+    co_await programs->servers.spawn(serve_on<task<> (*)(stream)>, here, where, serve);
     for (std::uint64_t i = 0; i < clients; ++i) {
         co_await programs->clients.spawn(talk_to_echo, here, i + 1, i % 3, where);
         if (here->random.one_in(2)) co_await coho::sleep(here->random.up_to(1s));

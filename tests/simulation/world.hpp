@@ -31,6 +31,7 @@ enum promise : int {
     a_listener_survives = 18,
     a_close_ends_what_waits = 19,
     a_stop_is_heard_at_once = 20,
+    buffers_come_home = 21,
 };
 
 /// Longer than any timeout of a program, and any patience of TCP.
@@ -120,6 +121,14 @@ inline task<> echo(stream connection) {
     while (auto received = co_await coho::timeout(30s, connection.read_some(buffer))) {
         const auto bytes = std::span<const std::byte>(buffer).first(*received);
         auto sent = co_await coho::timeout(30s, connection.write_all(bytes));
+        if (!sent) break;
+    }
+}
+
+inline task<> echo_leases(stream connection) {
+    auto incoming = connection.incoming();
+    while (auto received = co_await coho::timeout(30s, incoming.next())) {
+        auto sent = co_await coho::timeout(30s, connection.write_all(std::move(*received)));
         if (!sent) break;
     }
 }

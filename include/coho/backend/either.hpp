@@ -2,9 +2,12 @@
 
 #include "concept.hpp"
 
+#include "../buffer/lease.hpp"
 #include "../core/check.hpp"
 
+#include <concepts>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -24,10 +27,53 @@ class either {
 public:
     using options = either_options<First, Second>;
 
+    /// That of the kernel which is chosen; before it is known, of none.
     template <class Request>
-    struct state {
-        [[no_unique_address]] typename First::template state<Request> first;
-        [[no_unique_address]] typename Second::template state<Request> second;
+    class state {
+    public:
+        using first_state = typename First::template state<Request>;
+        using second_state = typename Second::template state<Request>;
+
+        state() noexcept {}
+        state(state&& other) noexcept { *this = std::move(other); }
+        state& operator=(state&& other) noexcept {
+            destroy();
+            if (other.kind_ == kind::first) first() = std::move(other.first_);
+            if (other.kind_ == kind::second) second() = std::move(other.second_);
+            return *this;
+        }
+        ~state() { destroy(); }
+
+        first_state& first() noexcept {
+            if (kind_ == kind::none) std::construct_at(&first_);
+            kind_ = kind::first;
+            return first_;
+        }
+        second_state& second() noexcept {
+            if (kind_ == kind::none) std::construct_at(&second_);
+            kind_ = kind::second;
+            return second_;
+        }
+        lease take_held() noexcept
+            requires std::same_as<Request, request::receive_leased>
+        {
+            return kind_ == kind::first ? first_.take_held() : second_.take_held();
+        }
+
+    private:
+        enum class kind : unsigned char { none, first, second };
+
+        void destroy() noexcept {
+            if (kind_ == kind::first) std::destroy_at(&first_);
+            if (kind_ == kind::second) std::destroy_at(&second_);
+            kind_ = kind::none;
+        }
+
+        union {
+            first_state first_;
+            second_state second_;
+        };
+        kind kind_ = kind::none;
     };
 
     explicit either(const options& wanted = {}) {
@@ -110,20 +156,27 @@ public:
 
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {
-        return first_ ? first_->template start<Request>(each, state.first, request)
-                      : second_->template start<Request>(each, state.second, request);
+        return first_ ? first_->template start<Request>(each, state.first(), request)
+                      : second_->template start<Request>(each, state.second(), request);
     }
     template <class Request>
     void cancel(operation& each, state<Request>& state) noexcept {
-        if (first_) first_->template cancel<Request>(each, state.first);
-        else second_->template cancel<Request>(each, state.second);
+        if (first_) first_->template cancel<Request>(each, state.first());
+        else second_->template cancel<Request>(each, state.second());
     }
     void retire(state<request::accept>& acceptor) noexcept {
-        if (first_) first_->retire(acceptor.first);
-        else second_->retire(acceptor.second);
+        if (first_) first_->retire(acceptor.first());
+        else second_->retire(acceptor.second());
     }
     void wait(deadline until, operation_queue& completed) noexcept {
         chosen([&](auto& kernel) { kernel.wait(until, completed); });
+    }
+    void prefer_large_pages(std::span<std::byte> memory) noexcept {
+        chosen([&](auto& kernel) {
+            if constexpr (requires { kernel.prefer_large_pages(memory); }) {
+                kernel.prefer_large_pages(memory);
+            }
+        });
     }
     void wake() noexcept {
         chosen([](auto& kernel) { kernel.wake(); });

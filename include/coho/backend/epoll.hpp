@@ -5,8 +5,8 @@
 #include "posix_sockets.hpp"
 #include "readiness.hpp"
 
+#include "../core/block_table.hpp"
 #include "../core/check.hpp"
-#include "../core/growing_array.hpp"
 
 #include <array>
 
@@ -61,8 +61,9 @@ public:
     int attach(handle socket) noexcept {
         const int descriptor = descriptor_of(socket);
         const auto index = static_cast<std::size_t>(descriptor);
-        if (!sockets_.grow(index + 1)) return ENOMEM;
-        auto& known = sockets_[index];
+        auto* const made = sockets_.make(index);
+        if (!made) return ENOMEM;
+        auto& known = *made;
         epoll_event event{};
         event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
         event.data.u64 = std::uint64_t(known.generation) << 32 | static_cast<unsigned>(descriptor);
@@ -96,16 +97,19 @@ public:
             if (failed != EINPROGRESS) return finish_now(each, -failed);
         }
         state.prepare(each, request);
+        if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            state.grant_by(granted_);
+        }
         auto* known = find(state.socket());
         if (!known) return finish_now(each, -EBADF);
         if constexpr (std::is_same_v<Request, request::poll>) {
             known->readiness.of(request.until) = true;
         }
-        if (known->readiness.of(state.side)) {
+        if (known->readiness.of(state.side())) {
             const auto outcome = taken_in(state.attempt(known->readiness));
             if (outcome != would_block) return finish_now(each, outcome);
         }
-        auto& place = known->waiting[static_cast<int>(state.side)];
+        auto& place = known->waiting[static_cast<int>(state.side())];
         check(!place, "two operations of one direction were started on one socket");
         place = &state;
         return started::pending;
@@ -114,31 +118,38 @@ public:
     template <class Request>
     void cancel(operation& each, state<Request>& state) noexcept {
         auto* known = find(state.socket());
-        auto* place = known ? &known->waiting[static_cast<int>(state.side)] : nullptr;
+        auto* place = known ? &known->waiting[static_cast<int>(state.side())] : nullptr;
         if (!place || *place != &state) return;
         *place = nullptr;
         state.waiter = nullptr;
+        if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            state.give_up(*state.asked->buffers);
+        }
         each.complete(-ECANCELED, cancelled_);
     }
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
-        const int count = fetch(cancelled_.empty() ? until : long_ago);
         completed.take_all(cancelled_);
+        while (!granted_.empty()) {
+            auto& attempt =
+                buffer_waiter::next_of<state<request::receive_leased>>(granted_);
+            retry(*find(attempt.socket()), direction::receive, completed);
+        }
+        const int count = fetch(completed.empty() ? until : long_ago);
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
             if (data == woken) continue;
             const auto descriptor = static_cast<std::size_t>(data & 0xffffffff);
-            auto& known = sockets_[descriptor];
+            auto& known = *sockets_.find(descriptor);
             if (!known.attached || known.generation != data >> 32) continue;
             const auto happened = events_[static_cast<std::size_t>(i)].events;
             const bool ended = happened & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
             known.readiness.ended |= ended;
             known.readiness.readable |= ended || (happened & EPOLLIN);
             known.readiness.writable |= bool(happened & (EPOLLOUT | EPOLLHUP | EPOLLERR));
-            // By descriptor: an accepted connection may move the array.
-            retry(descriptor, direction::receive, completed);
-            retry(descriptor, direction::send, completed);
+            retry(known, direction::receive, completed);
+            retry(known, direction::send, completed);
         }
     }
     void wake() noexcept {
@@ -163,7 +174,8 @@ private:
 
     known_socket* find(handle socket) noexcept {
         const auto index = static_cast<std::size_t>(descriptor_of(socket));
-        return index < sockets_.size() && sockets_[index].attached ? &sockets_[index] : nullptr;
+        auto* const known = sockets_.find(index);
+        return known && known->attached ? known : nullptr;
     }
 
     std::intptr_t attach_or_close(int descriptor) noexcept {
@@ -190,8 +202,7 @@ private:
         return outcome.accepted ? attach_or_close(static_cast<int>(outcome.value)) : outcome.value;
     }
 
-    void retry(std::size_t descriptor, direction side, operation_queue& completed) noexcept {
-        auto& known = sockets_[descriptor];
+    void retry(known_socket& known, direction side, operation_queue& completed) noexcept {
         auto*& place = known.waiting[static_cast<int>(side)];
         if (!place || !known.readiness.of(side)) return;
         auto* const attempt = place;
@@ -236,7 +247,9 @@ private:
     bool has_nanoseconds_ = true;
     fork_mark process_;
     operation_queue cancelled_;
-    growing_array<known_socket> sockets_;
+    /// They had bytes but no buffer, and now have one.
+    intrusive_queue<buffer_waiter> granted_;
+    block_table<known_socket> sockets_;
     std::array<epoll_event, 256> events_;
 };
 

@@ -53,6 +53,12 @@ public:
     struct state : carried {
         typename Kernel::template state<Request> below{};
         Request shortened{};
+
+        auto take_held() noexcept
+            requires requires { below.take_held(); }
+        {
+            return below.take_held();
+        }
     };
 
     /// Those that can be done here.
@@ -204,6 +210,7 @@ private:
     template <class Request>
     static constexpr bool moves_stream =
         std::same_as<Request, request::receive> || std::same_as<Request, request::send> ||
+        std::same_as<Request, request::receive_leased> ||
         std::same_as<Request, request::receive_vectored> ||
         std::same_as<Request, request::send_vectored>;
 

@@ -3,6 +3,7 @@
 #include "concept.hpp"
 #include "fork_mark.hpp"
 #include "ring_acceptor.hpp"
+#include "ring_buffers.hpp"
 #include "ring_requests.hpp"
 
 #include "../core/check.hpp"
@@ -22,6 +23,9 @@ struct io_uring_options {
     /// One submission accepts until it is cancelled (Linux 5.19),
     /// io_uring_prep_multishot_accept(3).
     bool multishot_accept = true;
+    /// The kernel picks a buffer for leases when bytes come (Linux 5.19),
+    /// io_uring_register_buf_ring(3).
+    bool buffer_ring = true;
     /// Submissions gathered at most before the kernel is entered.
     unsigned entries = 512;
 };
@@ -38,7 +42,8 @@ public:
 
     /// Tries what it is going to need, so that a system which allows io_uring only in part shows
     /// here. Throws coho::failure.
-    explicit io_uring(const options& wanted = {}) : multishot_accept_(wanted.multishot_accept) {
+    explicit io_uring(const options& wanted = {})
+        : multishot_accept_(wanted.multishot_accept), buffer_ring_(wanted.buffer_ring) {
         if (const int failed = set_up(wanted)) throw refusal(failed);
         if (const int failed = try_out()) {
             io_uring_queue_exit(&ring_);
@@ -81,6 +86,8 @@ public:
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         if constexpr (std::is_same_v<Request, request::accept>) {
             return start_accept(each, state, request);
+        } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            return start_leased(each, state, request);
         } else {
             auto* entry = next_entry();
             if (!entry) return finish_now(each, -EAGAIN);
@@ -97,8 +104,10 @@ public:
             // The kernel may go on accepting; what it accepts is kept for the next to ask.
             state.acceptor->waiter = nullptr;
             each.complete(-ECANCELED, completed_);
+        } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            cancel_leased(each, state);
         } else {
-            if constexpr (needs_ring_request<Request>) state.cancel_asked = true;
+            each.cancel_asked = true;
             // In flight, an operation uses neither its link nor its outcome.
             each.outcome = static_cast<std::intptr_t>(ring_data_of(each, state));
             cancels_.push(each);
@@ -122,6 +131,8 @@ public:
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
+        receive_granted();
+        buffers_.refill();
         submit_cancels();
         if (!wake_awaited_) await_wake();
         const bool may_sleep = completed_.empty() && io_uring_cq_ready(&ring_) == 0;
@@ -305,12 +316,16 @@ private:
             auto& request = *static_cast<ring_request*>(address);
             auto& waiter = *request.waiter;
             forget_cancel(waiter);
-            if (!request.completed(request, outcome) && submit_again(request)) break;
+            if (!request.of->completed(request, outcome) && submit_again(request)) break;
             waiter.complete(waiter.outcome, completed_);
             break;
         }
         case ring_tag::acceptor:
             take_accepted(*static_cast<ring_acceptor*>(address), outcome, flags);
+            break;
+        case ring_tag::leased:
+            take_leased(*static_cast<ring_state<request::receive_leased>*>(address), outcome,
+                        flags);
             break;
         case ring_tag::wake: wake_awaited_ = false; break;
         case ring_tag::ignored: break;
@@ -320,7 +335,7 @@ private:
         if (!cancels_.empty()) cancels_.remove(waiter);
     }
     bool submit_again(ring_request& request) noexcept {
-        if (request.cancel_asked) {
+        if (request.waiter->cancel_asked) {
             request.waiter->outcome = -ECANCELED;
             return false;
         }
@@ -329,9 +344,69 @@ private:
             request.waiter->outcome = -EAGAIN;
             return false;
         }
-        request.prepare(request, *entry);
+        request.of->prepare(request, *entry);
         io_uring_sqe_set_data64(entry, ring_data(&request, ring_tag::request));
         return true;
+    }
+    started start_leased(operation& each, ring_state<request::receive_leased>& state,
+                         request::receive_leased& request) noexcept {
+        if (buffer_ring_) buffers_.set_up(ring_, *request.buffers);
+        state.waiter = &each;
+        state.asked = &request;
+        state.grant_by(granted_);
+        state.step =
+            buffers_.serves(*request.buffers) ? lease_step::picks : lease_step::polls;
+        return submit_leased(state) ? started::pending : finish_now(each, -EAGAIN);
+    }
+    bool submit_leased(ring_state<request::receive_leased>& state) noexcept {
+        auto* entry = next_entry();
+        if (entry) state.prepare(*entry);
+        return entry;
+    }
+    void cancel_leased(operation& each, ring_state<request::receive_leased>& state) noexcept {
+        if (state.step == lease_step::waits) {
+            finish_leased(state, -ECANCELED);
+            return;
+        }
+        each.cancel_asked = true;
+        each.outcome = static_cast<std::intptr_t>(ring_data(&state, ring_tag::leased));
+        cancels_.push(each);
+    }
+    void take_leased(ring_state<request::receive_leased>& state, int outcome,
+                     unsigned flags) noexcept {
+        forget_cancel(*state.waiter);
+        if (flags & IORING_CQE_F_BUFFER) state.held() = buffers_.take(flags, outcome);
+        const bool has_no_buffer = outcome == -ENOBUFS && state.step != lease_step::receives;
+        const bool is_ready = state.step == lease_step::polls && outcome >= 0;
+        if (!has_no_buffer && !is_ready && outcome != -EINTR) return finish_leased(state, outcome);
+        if (state.waiter->cancel_asked) return finish_leased(state, -ECANCELED);
+        if (has_no_buffer && state.step == lease_step::picks) {
+            // Others may have taken what was there, and it fails even where nothing is to be read.
+            if (!buffers_.refill_more()) state.step = lease_step::picks_when_sure;
+        } else if (outcome != -EINTR) {
+            state.step = lease_step::waits;
+            if (!state.obtain(*state.asked->buffers)) return;
+            state.step = lease_step::receives;
+        }
+        if (!submit_leased(state)) finish_leased(state, -EAGAIN);
+    }
+    void finish_leased(ring_state<request::receive_leased>& state, int outcome) noexcept {
+        if (outcome > 0) {
+            state.held().fill(static_cast<std::size_t>(outcome));
+        } else {
+            state.give_up(*state.asked->buffers);
+        }
+        state.waiter->complete(outcome, completed_);
+    }
+    /// Those who had bytes but no buffer, and now have one. Who finds no room stays for the next
+    /// turn.
+    void receive_granted() noexcept {
+        while (!granted_.empty()) {
+            auto& state =
+                buffer_waiter::next_of<ring_state<request::receive_leased>>(granted_);
+            state.step = lease_step::receives;
+            if (!submit_leased(state)) finish_leased(state, -EAGAIN);
+        }
     }
     void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {
         if (!(flags & IORING_CQE_F_MORE)) acceptor.armed = false;
@@ -351,14 +426,17 @@ private:
         if (acceptor.armed && acceptor.kept() >= ring_acceptor::enough) cancel_acceptor(acceptor);
     }
 
+    ring_buffers buffers_;
     ::io_uring ring_{};
     bool multishot_accept_;
+    bool buffer_ring_;
     bool wake_awaited_ = false;
     int wake_ = -1;
     std::uint64_t wake_count_ = 0;
     fork_mark process_;
     operation_queue completed_;
     operation_queue cancels_;
+    intrusive_queue<buffer_waiter> granted_;
 };
 
 static_assert(backend<io_uring>);

@@ -61,7 +61,9 @@ public:
             state.asked = &request;
             state.socket = socket_of(request);
             state.progress = 0;
-            state.cancelled = false;
+            if constexpr (std::is_same_v<Request, request::receive_leased>) {
+                state.grant_by(granted_);
+            }
             state.arrived = [](void* kernel, port_operation<Calls>& arrived) noexcept {
                 static_cast<basic_iocp*>(kernel)->template take<Request>(arrived);
             };
@@ -76,7 +78,8 @@ public:
             state.acceptor->waiter = nullptr;
             each.complete(-windows_error::operation_aborted, completed_);
         } else {
-            state.cancelled = true;
+            each.cancel_asked = true;
+            if (cancelled_without_buffer(state)) return;
             calls().cancel(state.socket, state.overlapped);
         }
     }
@@ -95,6 +98,7 @@ public:
     }
 
     void wait(deadline until, operation_queue& completed) noexcept {
+        receive_granted();
         reap(completed_.empty() ? milliseconds_until(until) : 0);
         completed.take_all(completed_);
     }
@@ -147,6 +151,7 @@ private:
             // It has succeeded, and the port hands it back all the same.
             if (number == 0 && !skips_completions_) return started::pending;
             if (each.is_over(calls(), number, moved)) return started::done;
+            if (waits_for_buffer(each)) return started::pending;
         }
     }
     template <class Request>
@@ -155,10 +160,36 @@ private:
         std::size_t moved = 0;
         const int number = calls().outcome(each.socket, each.overlapped, moved);
         if (!each.is_over(calls(), number, moved)) {
-            if (each.cancelled) each.finish(-windows_error::operation_aborted);
-            else if (go_on(each) == started::pending) return;
+            if (each.waiter->cancel_asked) each.finish(-windows_error::operation_aborted);
+            else if (waits_for_buffer(each) || go_on(each) == started::pending) return;
         }
         each.waiter->complete(each.waiter->outcome, completed_);
+    }
+
+    template <class Request>
+    static bool waits_for_buffer(const port_request<Calls, Request>& each) noexcept {
+        if constexpr (std::is_same_v<Request, request::receive_leased>) return each.waits();
+        else return false;
+    }
+    /// Whether it was with the pool, and nothing of it is with the system.
+    template <class Request>
+    bool cancelled_without_buffer(port_request<Calls, Request>& each) noexcept {
+        if constexpr (std::is_same_v<Request, request::receive_leased>) {
+            if (!each.waits() && !each.is_granted()) return false;
+            each.give_up(*each.asked->buffers);
+            each.waiter->complete(-windows_error::operation_aborted, completed_);
+            return true;
+        } else {
+            return false;
+        }
+    }
+    void receive_granted() noexcept {
+        while (!granted_.empty()) {
+            auto& each =
+                buffer_waiter::next_of<port_request<Calls, request::receive_leased>>(granted_);
+            if (go_on(each) == started::pending) continue;
+            each.waiter->complete(each.waiter->outcome, completed_);
+        }
     }
 
     started start_accept(operation& each, port_acceptor_place<Calls>& place,
@@ -222,6 +253,8 @@ private:
 
     bool skips_completions_ = false;
     operation_queue completed_;
+    /// They had bytes but no buffer, and now have one.
+    intrusive_queue<buffer_waiter> granted_;
     std::array<typename Calls::entry, 128> entries_;
 };
 

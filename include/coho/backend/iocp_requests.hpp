@@ -4,6 +4,7 @@
 #include "socket_address.hpp"
 #include "winsock_errors.hpp"
 
+#include "../buffer/buffer_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <array>
@@ -30,8 +31,6 @@ struct port_request_base : port_operation<Calls> {
     operation* waiter = nullptr;
     Request* asked = nullptr;
     std::size_t progress = 0;
-    // Ours, for a status does not tell whose cancel it was.
-    bool cancelled = false;
 
     /// A stream's bytes have moved; whether that was all.
     bool advance(int number, std::size_t moved, std::size_t wanted, bool whole) noexcept {
@@ -61,6 +60,30 @@ struct port_request<Calls, request::receive> : port_request_base<Calls, request:
     }
     bool is_over(Calls&, int number, std::size_t moved) noexcept {
         return this->advance(number, moved, this->asked->buffer.size(), this->asked->whole);
+    }
+};
+
+/// First a receive without room, which takes nothing away; then one into a buffer, once bytes are
+/// there and a buffer is.
+template <class Calls>
+struct port_request<Calls, request::receive_leased>
+    : port_request_base<Calls, request::receive_leased>, buffer_waiter {
+    int issue(Calls& calls, std::size_t& moved) noexcept {
+        const auto place = held() ? held().room() : std::span<std::byte>();
+        std::array room{Calls::make_buffer(place.data(), place.size())};
+        return calls.receive(this->socket, room, moved, this->overlapped);
+    }
+    bool is_over(Calls&, int number, std::size_t moved) noexcept {
+        if (!number && !held()) {
+            (void)obtain(*this->asked->buffers);
+            return false;
+        }
+        if (!number && moved > 0) {
+            held().fill(moved);
+        } else {
+            give_up(*this->asked->buffers);
+        }
+        return this->finish(number ? -number : static_cast<std::intptr_t>(moved));
     }
 };
 

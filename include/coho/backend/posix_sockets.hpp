@@ -56,6 +56,11 @@ public:
                                     side == direction::send ? SHUT_WR : SHUT_RD));
     }
 
+    /// Where the system has none, or will not, all works too.
+    static void prefer_large_pages(std::span<std::byte> memory) noexcept {
+        ::madvise(memory.data(), memory.size(), MADV_HUGEPAGE);
+    }
+
     /// Lets a port be bound again while connections of an earlier listener fade out (TIME_WAIT).
     static int reuse_address(handle socket) noexcept {
         return put(socket, SOL_SOCKET, SO_REUSEADDR, 1);

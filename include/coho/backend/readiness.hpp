@@ -2,6 +2,7 @@
 
 #include "posix_sockets.hpp"
 
+#include "../buffer/buffer_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <concepts>
@@ -37,10 +38,17 @@ struct pending_attempt {
     attempt_outcome (*again)(pending_attempt&, socket_readiness&) noexcept = nullptr;
 };
 
+/// What a request has besides: nothing, mostly.
+template <class Request>
+struct readiness_extra {};
+/// The buffer that bytes are received into, once there are some.
+template <>
+struct readiness_extra<request::receive_leased> : buffer_waiter {};
+
 /// How a request is done on a socket that does not block: tried, and tried again when it may
 /// succeed.
 template <class Request>
-struct readiness_attempt : pending_attempt {
+struct readiness_attempt : pending_attempt, readiness_extra<Request> {
     static constexpr direction side_of_request =
         std::same_as<Request, request::connect> || std::same_as<Request, request::send> ||
                 std::same_as<Request, request::send_vectored> ||
@@ -48,18 +56,20 @@ struct readiness_attempt : pending_attempt {
             ? direction::send
             : direction::receive;
 
-    direction side = side_of_request;
     Request* asked = nullptr;
-    std::size_t progress = 0;
 
     void prepare(operation& each, Request& request) noexcept {
         waiter = &each;
+        waiter->outcome = 0;
         asked = &request;
-        progress = 0;
         again = [](pending_attempt& self, socket_readiness& readiness) noexcept {
             return static_cast<readiness_attempt&>(self).attempt(readiness);
         };
-        if constexpr (std::same_as<Request, request::poll>) side = request.until;
+    }
+
+    direction side() const noexcept {
+        if constexpr (std::same_as<Request, request::poll>) return asked->until;
+        else return side_of_request;
     }
 
     handle socket() const noexcept {
@@ -72,6 +82,9 @@ struct readiness_attempt : pending_attempt {
     attempt_outcome attempt(socket_readiness& readiness) noexcept;
 
 private:
+    /// Bytes moved so far.
+    std::size_t progress() const noexcept { return static_cast<std::size_t>(waiter->outcome); }
+
     /// One system call, again where a signal came between; would_block where nothing is to be had
     /// now.
     template <class Call>
@@ -81,7 +94,7 @@ private:
             if (returned >= 0) return returned;
             if (errno == EINTR) continue;
             if (errno != EAGAIN) return -errno;
-            readiness.of(side) = false;
+            readiness.of(side()) = false;
             return would_block;
         }
     }
@@ -96,16 +109,14 @@ private:
         for (;;) {
             const auto moved = call(readiness, system_call);
             if (moved < 0) return {moved};
-            const auto left = wanted - progress;
-            progress += static_cast<std::size_t>(moved);
+            const auto left = wanted - progress();
+            waiter->outcome += moved;
             const bool at_end = moved == 0;
             if (static_cast<std::size_t>(moved) < left && !readiness.ended && !at_end) {
-                readiness.of(side) = false;
+                readiness.of(side()) = false;
             }
-            if (!whole || at_end || progress == wanted) {
-                return {static_cast<std::intptr_t>(progress)};
-            }
-            if (!readiness.of(side)) return {};
+            if (!whole || at_end || progress() == wanted) return {waiter->outcome};
+            if (!readiness.of(side())) return {};
         }
     }
 };
@@ -131,16 +142,33 @@ template <>
 inline attempt_outcome readiness_attempt<request::receive>::attempt(
     socket_readiness& readiness) noexcept {
     return stream(readiness, asked->buffer.size(), asked->whole, [this](int descriptor) {
-        const auto rest = asked->buffer.subspan(progress);
+        const auto rest = asked->buffer.subspan(progress());
         return ::recv(descriptor, rest.data(), rest.size(), 0);
     });
+}
+
+template <>
+inline attempt_outcome readiness_attempt<request::receive_leased>::attempt(
+    socket_readiness& readiness) noexcept {
+    // Silent connections hold no buffer.
+    if (!obtain(*asked->buffers)) return {};
+    const auto room = held().room();
+    const auto moved = stream(readiness, room.size(), false, [&](int descriptor) {
+        return ::recv(descriptor, room.data(), room.size(), 0);
+    });
+    if (moved.value > 0) {
+        held().fill(static_cast<std::size_t>(moved.value));
+    } else {
+        give_up(*asked->buffers);
+    }
+    return moved;
 }
 
 template <>
 inline attempt_outcome readiness_attempt<request::send>::attempt(
     socket_readiness& readiness) noexcept {
     return stream(readiness, asked->bytes.size(), asked->whole, [this](int descriptor) {
-        const auto rest = asked->bytes.subspan(progress);
+        const auto rest = asked->bytes.subspan(progress());
         return ::send(descriptor, rest.data(), rest.size(), MSG_NOSIGNAL);
     });
 }
@@ -160,7 +188,7 @@ inline attempt_outcome readiness_attempt<request::send_vectored>::attempt(
     socket_readiness& readiness) noexcept {
     const auto wanted = memory_pieces(asked->pieces, asked->count, 0).bytes();
     return stream(readiness, wanted, true, [this](int descriptor) {
-        memory_pieces rest(asked->pieces, asked->count, progress);
+        memory_pieces rest(asked->pieces, asked->count, progress());
         auto message = rest.message();
         return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
     });
@@ -198,10 +226,10 @@ template <>
 inline attempt_outcome readiness_attempt<request::poll>::attempt(
     socket_readiness& readiness) noexcept {
     pollfd asked_for{descriptor_of(asked->foreign),
-                     static_cast<short>(side == direction::receive ? POLLIN : POLLOUT), 0};
+                     static_cast<short>(side() == direction::receive ? POLLIN : POLLOUT), 0};
     const auto ready = call(readiness, [&](int) { return ::poll(&asked_for, 1, 0); });
     if (ready != 0) return {ready > 0 ? 0 : ready};
-    readiness.of(side) = false;
+    readiness.of(side()) = false;
     return {};
 }
 

@@ -9,6 +9,8 @@
 
 namespace coho {
 
+class buffer_pool;
+
 /// What the system calls an open socket: a file descriptor or a SOCKET.
 enum class handle : std::intptr_t { none = -1 };
 
@@ -46,6 +48,14 @@ struct receive {
     handle socket = handle::none;
     std::span<std::byte> buffer;
     bool whole = false;
+};
+
+/// The next bytes of a stream, in a buffer that is taken from the pool once they are there. While
+/// the pool is empty it is pending. Outcome: the bytes received, 0 at the end of the stream; the
+/// state gives the lease, take_held().
+struct receive_leased {
+    handle socket = handle::none;
+    buffer_pool* buffers = nullptr;
 };
 
 /// Outcome: the bytes sent. With `whole` that is all of them.

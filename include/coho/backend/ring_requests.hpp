@@ -1,6 +1,7 @@
 #pragma once
 
 #include "posix_sockets.hpp"
+#include "ring_data.hpp"
 
 #include "../core/operation.hpp"
 
@@ -13,35 +14,18 @@
 
 namespace coho {
 
-/// What a submission carries and a completion brings back: an address, and in its low bits what
-/// lies there.
-enum class ring_tag : std::uintptr_t {
-    operation,  ///< an operation whose outcome is the completion's
-    request,    ///< a ring_request, which looks at the completion first
-    acceptor,
-    wake,
-    ignored,    ///< an answer to a cancel
-};
-inline constexpr std::uintptr_t ring_tag_mask = 7;
-
-inline std::uint64_t ring_data(const void* address, ring_tag tag) noexcept {
-    return reinterpret_cast<std::uintptr_t>(address) | static_cast<std::uintptr_t>(tag);
-}
-
 /// A request that io_uring may have to be asked again for, or whose outcome is not all that came of
 /// it.
 struct ring_request {
-    operation* waiter = nullptr;
-    void (*prepare)(ring_request&, io_uring_sqe&) noexcept = nullptr;
-    /// True where it is over; false where it is to be prepared and submitted again.
-    bool (*completed)(ring_request&, int outcome) noexcept = nullptr;
-    bool cancel_asked = false;
-};
+    struct kind {
+        void (*prepare)(ring_request&, io_uring_sqe&) noexcept;
+        /// True where it is over; false where it is to be prepared and submitted again.
+        bool (*completed)(ring_request&, int outcome) noexcept;
+    };
 
-/// What io_uring keeps for a request: nothing, where the kernel takes all it needs from the
-/// submission.
-template <class Request>
-struct ring_state {};
+    operation* waiter = nullptr;
+    const kind* of = nullptr;
+};
 
 template <class Request>
 constexpr bool needs_ring_request = std::derived_from<ring_state<Request>, ring_request>;
@@ -75,33 +59,29 @@ struct whole_transfer : ring_request {
 
 template <>
 struct ring_state<request::receive> : whole_transfer<request::receive> {
-    void set_up() noexcept {
-        prepare = [](ring_request& self, io_uring_sqe& entry) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            const auto rest = state.asked->buffer.subspan(state.progress);
-            io_uring_prep_recv(&entry, descriptor_of(state.asked->socket), rest.data(), rest.size(),
-                               state.asked->whole ? MSG_WAITALL : 0);
-        };
-        completed = [](ring_request& self, int outcome) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            return state.advance(outcome, state.asked->buffer.size(), state.asked->whole);
-        };
+    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        const auto rest = state.asked->buffer.subspan(state.progress);
+        io_uring_prep_recv(&entry, descriptor_of(state.asked->socket), rest.data(), rest.size(),
+                           state.asked->whole ? MSG_WAITALL : 0);
+    }
+    static bool completed(ring_request& self, int outcome) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        return state.advance(outcome, state.asked->buffer.size(), state.asked->whole);
     }
 };
 
 template <>
 struct ring_state<request::send> : whole_transfer<request::send> {
-    void set_up() noexcept {
-        prepare = [](ring_request& self, io_uring_sqe& entry) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            const auto rest = state.asked->bytes.subspan(state.progress);
-            io_uring_prep_send(&entry, descriptor_of(state.asked->socket), rest.data(), rest.size(),
-                               MSG_NOSIGNAL | (state.asked->whole ? MSG_WAITALL : 0));
-        };
-        completed = [](ring_request& self, int outcome) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            return state.advance(outcome, state.asked->bytes.size(), state.asked->whole);
-        };
+    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        const auto rest = state.asked->bytes.subspan(state.progress);
+        io_uring_prep_send(&entry, descriptor_of(state.asked->socket), rest.data(), rest.size(),
+                           MSG_NOSIGNAL | (state.asked->whole ? MSG_WAITALL : 0));
+    }
+    static bool completed(ring_request& self, int outcome) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        return state.advance(outcome, state.asked->bytes.size(), state.asked->whole);
     }
 };
 
@@ -120,30 +100,26 @@ struct vectored_transfer : whole_transfer<Request> {
 
 template <>
 struct ring_state<request::receive_vectored> : vectored_transfer<request::receive_vectored> {
-    void set_up() noexcept {
-        prepare = [](ring_request& self, io_uring_sqe& entry) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            io_uring_prep_recvmsg(&entry, descriptor_of(state.asked->socket), state.remaining(), 0);
-        };
-        completed = [](ring_request& self, int outcome) noexcept {
-            return static_cast<ring_state&>(self).advance(outcome, 0, false);
-        };
+    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        io_uring_prep_recvmsg(&entry, descriptor_of(state.asked->socket), state.remaining(), 0);
+    }
+    static bool completed(ring_request& self, int outcome) noexcept {
+        return static_cast<ring_state&>(self).advance(outcome, 0, false);
     }
 };
 
 template <>
 struct ring_state<request::send_vectored> : vectored_transfer<request::send_vectored> {
-    void set_up() noexcept {
-        prepare = [](ring_request& self, io_uring_sqe& entry) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket), state.remaining(),
-                                  MSG_NOSIGNAL | MSG_WAITALL);
-        };
-        completed = [](ring_request& self, int outcome) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            const auto wanted = memory_pieces(state.asked->pieces, state.asked->count, 0).bytes();
-            return state.advance(outcome, wanted, true);
-        };
+    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket), state.remaining(),
+                              MSG_NOSIGNAL | MSG_WAITALL);
+    }
+    static bool completed(ring_request& self, int outcome) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        const auto wanted = memory_pieces(state.asked->pieces, state.asked->count, 0).bytes();
+        return state.advance(outcome, wanted, true);
     }
 };
 
@@ -168,41 +144,37 @@ struct datagram_transfer : ring_request {
 
 template <>
 struct ring_state<request::receive_from> : datagram_transfer<request::receive_from> {
-    void set_up() noexcept {
-        prepare = [](ring_request& self, io_uring_sqe& entry) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            state.address = socket_address();
-            io_uring_prep_recvmsg(
-                &entry, descriptor_of(state.asked->socket),
-                state.describe_message(state.asked->buffer.data(), state.asked->buffer.size()), 0);
-        };
-        completed = [](ring_request& self, int outcome) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            if (outcome == -EINTR) return false;
-            state.asked->from = state.address.where();
-            state.asked->truncated = state.message.msg_flags & MSG_TRUNC;
-            state.waiter->outcome = outcome;
-            return true;
-        };
+    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        state.address = socket_address();
+        io_uring_prep_recvmsg(
+            &entry, descriptor_of(state.asked->socket),
+            state.describe_message(state.asked->buffer.data(), state.asked->buffer.size()), 0);
+    }
+    static bool completed(ring_request& self, int outcome) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        if (outcome == -EINTR) return false;
+        state.asked->from = state.address.where();
+        state.asked->truncated = state.message.msg_flags & MSG_TRUNC;
+        state.waiter->outcome = outcome;
+        return true;
     }
 };
 
 template <>
 struct ring_state<request::send_to> : datagram_transfer<request::send_to> {
-    void set_up() noexcept {
-        prepare = [](ring_request& self, io_uring_sqe& entry) noexcept {
-            auto& state = static_cast<ring_state&>(self);
-            state.address = socket_address(state.asked->to);
-            auto* data = const_cast<std::byte*>(state.asked->bytes.data());
-            io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket),
-                                  state.describe_message(data, state.asked->bytes.size()),
-                                  MSG_NOSIGNAL);
-        };
-        completed = [](ring_request& self, int outcome) noexcept {
-            if (outcome == -EINTR) return false;
-            self.waiter->outcome = outcome;
-            return true;
-        };
+    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
+        auto& state = static_cast<ring_state&>(self);
+        state.address = socket_address(state.asked->to);
+        auto* data = const_cast<std::byte*>(state.asked->bytes.data());
+        io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket),
+                              state.describe_message(data, state.asked->bytes.size()),
+                              MSG_NOSIGNAL);
+    }
+    static bool completed(ring_request& self, int outcome) noexcept {
+        if (outcome == -EINTR) return false;
+        self.waiter->outcome = outcome;
+        return true;
     }
 };
 
@@ -227,10 +199,11 @@ template <class Request>
     requires needs_ring_request<Request>
 void prepare_submission(io_uring_sqe& entry, ring_state<Request>& state,
                         Request& request) noexcept {
+    static constexpr ring_request::kind kind{&ring_state<Request>::prepare,
+                                             &ring_state<Request>::completed};
+    state.of = &kind;
     state.asked = &request;
     state.progress = 0;
-    state.cancel_asked = false;
-    state.set_up();
     state.prepare(state, entry);
 }
 

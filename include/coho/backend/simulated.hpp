@@ -60,6 +60,7 @@ public:
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         state.template prepare<simulated>(each, request);
+        if constexpr (std::same_as<Request, request::receive_leased>) state.grant_by(granted_);
         auto* const socket = sockets_.find(state.socket());
         if (!socket) return finish_now(state, -EBADF);
         note(happening::started, socket->self.serial, static_cast<std::uint64_t>(state.side));
@@ -131,6 +132,7 @@ public:
 private:
     template <class Request>
     friend struct simulated_state;
+    using state_of_lease = simulated_state<request::receive_leased>;
 
     /// From done to handed back, and from asked to cancelled.
     static constexpr duration longest_delay = std::chrono::milliseconds(20);
@@ -155,6 +157,19 @@ private:
         return move_bytes(state.progress, asked.buffer.size(), asked.whole, [&](std::size_t most) {
             return take_bytes(socket, asked.buffer.subspan(state.progress, most));
         });
+    }
+    std::intptr_t attempt(simulated_socket& socket,
+                          state<request::receive_leased>& state) noexcept {
+        // Silent connections hold no buffer.
+        if (is_silent(socket) || !state.obtain(*state.asked->buffers)) return blocked;
+        const auto room = state.held().room();
+        const auto moved = take_bytes(socket, room.first(faults_.cut_short(room.size())));
+        if (moved > 0) {
+            state.held().fill(static_cast<std::size_t>(moved));
+        } else {
+            state.give_up(*state.asked->buffers);
+        }
+        return moved;
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::send>& state) noexcept {
         const auto& asked = *state.asked;
@@ -191,11 +206,20 @@ private:
         return failed ? -failed : static_cast<std::intptr_t>(asked.bytes.size());
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::poll>& state) noexcept {
-        bool ready = socket.broken;
-        if (state.side == direction::send) ready = ready || has_room(socket);
-        else ready = ready || socket.arrived > 0 || socket.end_arrived || socket.receiving_ended ||
-                     socket.first_connection || socket.first_datagram;
+        const bool ready = state.side == direction::send
+                               ? socket.broken || has_room(socket)
+                               : can_receive(socket) || socket.first_connection ||
+                                     socket.first_datagram;
         return ready ? 0 : blocked;
+    }
+    /// Nothing can be told to who receives, not even an error.
+    static bool is_silent(const simulated_socket& socket) noexcept {
+        return !can_receive(socket) && (socket.stage == simulated_stage::connected ||
+                                        socket.stage == simulated_stage::connecting);
+    }
+    /// There are bytes, or the end of them.
+    static bool can_receive(const simulated_socket& socket) noexcept {
+        return socket.broken || socket.arrived > 0 || socket.end_arrived || socket.receiving_ended;
     }
 
     /// The number of what went wrong; a connection that broke is gone.
@@ -266,6 +290,7 @@ private:
     void take_cancelled(simulated_socket& socket, simulated_attempt& stopped) noexcept {
         note(happening::cancelled, socket.self.serial, static_cast<std::uint64_t>(stopped.side));
         socket.waiting[static_cast<int>(stopped.side)] = nullptr;
+        if (stopped.give_up_buffer) stopped.give_up_buffer(stopped);
         if (stopped.connects) abandon_connect(socket);
         hand_back(stopped, -ECANCELED);
     }
@@ -285,6 +310,12 @@ private:
         else hand_back(waiting, outcome);
     }
     void look_at_changed() noexcept {
+        do {
+            look_at_granted();
+            look_at_told();
+        } while (!granted_.empty());
+    }
+    void look_at_told() noexcept {
         for (std::size_t i = 0; i < changed_count_; ++i) {
             const auto which = changed_[i];
             for (const auto side : {direction::receive, direction::send}) {
@@ -302,6 +333,14 @@ private:
         for (auto* each = listener.first_connection; each; each = each->next_connection) {
             if (each->number != handle::none || !faults_.strikes(fault::accept_ahead)) break;
             if (give_number(*each)) break;
+        }
+    }
+
+    /// They had bytes but no buffer, and now have one.
+    void look_at_granted() noexcept {
+        while (!granted_.empty()) {
+            auto& state = buffer_waiter::next_of<state_of_lease>(granted_);
+            tell(*sockets_.find(state.socket()));
         }
     }
 
@@ -356,6 +395,7 @@ private:
     event_loop* loop_ = nullptr;
     wake_flag<> woken_;
     operation_queue completed_;
+    intrusive_queue<buffer_waiter> granted_;
     std::uint64_t attempts_ = 0;
     std::uint64_t turns_ = 0;
     std::uint64_t stop_at_turn_ = 0;

@@ -3,6 +3,7 @@
 #include "lent_memory.hpp"
 #include "simulated_socket.hpp"
 
+#include "../buffer/buffer_pool.hpp"
 #include "../core/check.hpp"
 #include "../core/operation.hpp"
 
@@ -19,6 +20,8 @@ struct simulated_attempt {
     /// Hands the request's memory to the kernel, or back, and gives a digest of it.
     std::uint64_t (*lend)(simulated_attempt&, bool scribble) noexcept = nullptr;
     std::uint64_t (*give_back)(simulated_attempt&) noexcept = nullptr;
+    /// It waits for a buffer no more; null where none is needed.
+    void (*give_up_buffer)(simulated_attempt&) noexcept = nullptr;
     std::uint64_t serial = 0;
     std::uint64_t digest = 0;
     direction side = direction::receive;
@@ -26,9 +29,16 @@ struct simulated_attempt {
     bool fills = false;
 };
 
+/// What a request has besides: nothing, mostly.
+template <class Request>
+struct simulated_extra {};
+/// The buffer that bytes are received into, once there are some.
+template <>
+struct simulated_extra<request::receive_leased> : buffer_waiter {};
+
 /// A request that a simulated kernel works on.
 template <class Request>
-struct simulated_state : simulated_attempt {
+struct simulated_state : simulated_attempt, simulated_extra<Request> {
     Request* asked = nullptr;
     std::size_t progress = 0;
 
@@ -49,9 +59,16 @@ struct simulated_state : simulated_attempt {
         if constexpr (std::same_as<Request, request::poll>) {
             side = request.until;
         } else {
-            side = fills_memory<Request> || std::same_as<Request, request::accept>
+            side = fills_memory<Request> || std::same_as<Request, request::accept> ||
+                           std::same_as<Request, request::receive_leased>
                        ? direction::receive
                        : direction::send;
+        }
+        if constexpr (std::same_as<Request, request::receive_leased>) {
+            give_up_buffer = [](simulated_attempt& self) noexcept {
+                auto& state = static_cast<simulated_state&>(self);
+                state.give_up(*state.asked->buffers);
+            };
         }
         again = [](simulated_attempt& self, simulated& kernel, simulated_socket& on) noexcept {
             return static_cast<Kernel&>(kernel).attempt(on, static_cast<simulated_state&>(self));

@@ -75,6 +75,9 @@ public:
     /// Whether this is a scheduler of that kind; each kernel's has its own.
     bool runs_on(const void* kind) const noexcept { return kind_ == kind; }
 
+    /// Any thread: whether it is the one that made this loop.
+    bool is_own_thread() const noexcept { return own_thread_ == this_thread(); }
+
     timer_queue& timers() noexcept { return timers_; }
     frame_pool& frames() noexcept { return frames_; }
 
@@ -95,7 +98,7 @@ public:
 protected:
     event_loop(void (*wake)(event_loop&) noexcept, const void* kind) noexcept
         : wake_(wake), kind_(kind), timers_(now()) {}
-    ~event_loop() { mail_.finish_posted(false); }
+    ~event_loop() = default;
 
     /// To be called before anything waits for time: the clock of a kernel that has its own.
     void use_clock(const time_point* virtual_now) noexcept {
@@ -104,14 +107,17 @@ protected:
     }
 
     /// Before what other threads use goes: waits for those that are within post() or
-    /// request_stop().
-    void await_posting() noexcept { mail_.await_senders(); }
+    /// request_stop(), and drops what they posted.
+    void end_posting() {
+        mail_.await_senders();
+        mail_.finish_posted(false);
+    }
 
     /// Marks the thread's current loop, and puts back the one before.
     class running {
     public:
         explicit running(event_loop& loop) noexcept : before_(std::exchange(current_, &loop)) {
-            check(loop.own_thread_ == this_thread(),
+            check(loop.is_own_thread(),
                   "a scheduler was run by another thread than the one that made it");
         }
         running(const running&) = delete;

@@ -69,18 +69,20 @@ private:
     struct free_block {
         free_block* next;
     };
-    static constexpr std::uint32_t small_step = 64;
+    static constexpr std::uint32_t small_step = 16;
+    // Heaps keep a word of their own with each block, and round the sum up to such steps.
+    static constexpr std::uint32_t heap_word = sizeof(std::size_t);
     static constexpr std::uint32_t small_limit = 1024;
     static constexpr std::uint32_t large_limit = 256 << 10;
-    static constexpr std::uint32_t small_kinds = small_limit / small_step;
+    static constexpr std::uint32_t small_kinds = small_limit / small_step + 1;
     static constexpr std::uint32_t kinds =
         small_kinds + 4 * (std::bit_width(large_limit) - std::bit_width(small_limit));
 
     static constexpr kind_of_block block_of(std::size_t wanted) noexcept {
         const auto size = static_cast<std::uint32_t>(wanted);
         if (size <= small_limit) {
-            const auto steps = (size + small_step - 1) / small_step;
-            return {steps - 1, steps * small_step};
+            const auto steps = (size + heap_word + small_step - 1) / small_step;
+            return {steps - 1, steps * small_step - heap_word};
         }
         const auto base = std::bit_floor(size - 1);
         const auto quarters = (size - base + base / 4 - 1) / (base / 4);

@@ -66,6 +66,8 @@ struct operation : resumption {
     std::intptr_t outcome = 0;
     /// Still the kernel's: it may be cancelled.
     bool pending = false;
+    /// For the kernel: it was cancelled, and is not to go on.
+    bool cancel_asked = false;
 
     /// For the kernel: it is over, and goes to the queue that wait() hands back.
     void complete(std::intptr_t result, intrusive_queue<operation>& completed) noexcept {

@@ -33,34 +33,38 @@ private:
 /// it marks, cancels and queues. Connecting and disconnecting take constant time.
 class stop_callback {
 public:
-    explicit stop_callback(void (*call)(stop_callback&) noexcept) noexcept : call_(call) {}
+    using function = void(stop_callback&, errc reason) noexcept;
+
+    explicit stop_callback(function* called) noexcept : called_(called) {}
     stop_callback(const stop_callback&) = delete;
     stop_callback& operator=(const stop_callback&) = delete;
     ~stop_callback() { disconnect(); }
 
     /// The source must not have been asked to stop yet.
     void connect(stop_source& source) noexcept {
-        source_ = &source;
+        link_ = &source.first_;
         next_ = source.first_;
-        if (next_) next_->previous_ = this;
+        if (next_) next_->link_ = &next_;
         source.first_ = this;
     }
     void disconnect() noexcept {
-        if (!source_) return;
-        if (previous_) previous_->next_ = next_;
-        else source_->first_ = next_;
-        if (next_) next_->previous_ = previous_;
-        source_ = nullptr;
-        previous_ = next_ = nullptr;
+        if (!link_) return;
+        *link_ = next_;
+        if (next_) next_->link_ = link_;
+        link_ = nullptr;
+        next_ = nullptr;
     }
-    /// The source it is connected to; null once it was called or disconnected.
-    stop_source* source() const noexcept { return source_; }
+    /// Not any more once it was called or disconnected, or its source has ended.
+    bool is_connected() const noexcept { return link_; }
+
+    /// As its source does, for who has a reason of its own.
+    void call(errc reason) noexcept { called_(*this, reason); }
 
 private:
     friend class stop_source;
-    void (*call_)(stop_callback&) noexcept;
-    stop_source* source_ = nullptr;
-    stop_callback* previous_ = nullptr;
+    function* called_;
+    /// What points to this one: the source, or the one before.
+    stop_callback** link_ = nullptr;
     stop_callback* next_ = nullptr;
 };
 
@@ -75,7 +79,7 @@ inline void stop_source::request_stop(errc reason) noexcept {
     while (first_) {
         auto& callback = *first_;
         callback.disconnect();
-        callback.call_(callback);
+        callback.call(reason);
     }
 }
 
@@ -86,20 +90,14 @@ public:
 
     void link(stop_source& parent) noexcept {
         if (parent.stop_requested()) request_stop(parent.reason());
-        else {
-            parent_ = &parent;
-            connect(parent);
-        }
+        else connect(parent);
     }
     void unlink() noexcept { disconnect(); }
 
 private:
-    static void pass_on(stop_callback& callback) noexcept {
-        auto& self = static_cast<linked_stop_source&>(callback);
-        self.request_stop(self.parent_->reason());
+    static void pass_on(stop_callback& callback, errc reason) noexcept {
+        static_cast<linked_stop_source&>(callback).request_stop(reason);
     }
-
-    stop_source* parent_ = nullptr;
 };
 
 }  // namespace coho

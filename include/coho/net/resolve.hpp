@@ -88,8 +88,7 @@ public:
             return started::done;
         }
         lookup_ = lookup.release();
-        stop_ = inherited.stop;
-        connect(*stop_);
+        connect(*inherited.stop);
         return started::pending;
     }
     result<endpoint_list> finish() {
@@ -102,19 +101,18 @@ public:
     }
 
 private:
-    static void stop_asked(stop_callback& callback) noexcept {
+    static void stop_asked(stop_callback& callback, errc reason) noexcept {
         auto& self = static_cast<resolving&>(callback);
         // From here on the look-up belongs to its thread alone.
         if (!self.lookup_->abandon()) return;
         self.lookup_ = nullptr;
-        self.failed_ = self.stop_->reason();
+        self.failed_ = reason;
         self.loop_->resume_later(self);
     }
 
     std::string host_;
     std::uint16_t port_;
     event_loop* loop_ = nullptr;
-    stop_source* stop_ = nullptr;
     name_lookup* lookup_ = nullptr;
     endpoint known_;
     error failed_{errc::none};

@@ -9,18 +9,6 @@
 
 namespace coho {
 
-/// An operation on a socket, so that close() can cancel it. Each direction has one at most.
-class socket_use {
-public:
-    using cancel_function = void(socket_use&, errc reason) noexcept;
-
-    explicit socket_use(cancel_function* cancel) noexcept : cancel_(cancel) {}
-    void cancel(errc reason) noexcept { cancel_(*this, reason); }
-
-private:
-    cancel_function* cancel_;
-};
-
 enum class socket_role : unsigned char { stream, listener, datagram, foreign };
 
 /// What all sockets have: the handle, the scheduler it belongs to, and who works with it now.
@@ -76,7 +64,7 @@ public:
     void end_receiving() noexcept {
         receiving_ended_ = true;
         if (auto* use = uses_[static_cast<int>(direction::receive)]) {
-            use->cancel(errc::end_of_stream);
+            use->call(errc::end_of_stream);
         }
     }
     /// errc::none where an operation may begin.
@@ -85,16 +73,22 @@ public:
         return side == direction::receive && receiving_ended_ ? errc::end_of_stream : errc::none;
     }
 
-    void enter(direction side, socket_use& use) noexcept {
+    /// The stop of an operation, so that close() can call it. Each direction has one at most.
+    void enter(direction side, stop_callback& use) noexcept {
         auto& place = uses_[static_cast<int>(side)];
         check(!place, "two tasks read from one socket at once, or two write; let one do it");
         place = &use;
     }
-    void leave(direction side) noexcept {
-        uses_[static_cast<int>(side)] = nullptr;
+    void leave(direction side, stop_callback& use) noexcept {
+        auto& place = uses_[static_cast<int>(side)];
+        if (place != &use) return;
+        place = nullptr;
         if (closing_ && unused()) {
             close_now();
-            while (!closers_.empty()) scheduler_->resume_later(closers_.pop());
+            while (auto* closer = closers_) {
+                closers_ = closer->next;
+                scheduler_->resume_later(*closer);
+            }
         }
     }
 
@@ -110,7 +104,7 @@ private:
     }
     void cancel_uses() noexcept {
         for (auto* use : uses_) {
-            if (use) use->cancel(errc::cancelled);
+            if (use) use->call(errc::cancelled);
         }
         if constexpr (role == socket_role::stream) kernel().disconnect(handle_);
     }
@@ -127,8 +121,8 @@ private:
     handle handle_ = handle::none;
     bool closing_ = false;
     bool receiving_ended_ = false;
-    std::array<socket_use*, 2> uses_{};
-    resumption_queue closers_;
+    std::array<stop_callback*, 2> uses_{};
+    resumption* closers_ = nullptr;
     [[no_unique_address]] acceptor_state acceptor_{};
 };
 
@@ -145,7 +139,8 @@ public:
             return started::done;
         }
         this->waiter = waiter;
-        socket_->closers_.push(*this);
+        next = socket_->closers_;
+        socket_->closers_ = this;
         if (!std::exchange(socket_->closing_, true)) socket_->cancel_uses();
         return started::pending;
     }
@@ -159,48 +154,39 @@ private:
 /// caller gets.
 template <class Self, backend Backend, class Request, direction side,
           socket_role role = socket_role::stream>
-class socket_operation : public await_in_task<Self>, private socket_use {
-    using kernel_state = typename Backend::template state<Request>;
-    using state_kept =
-        std::conditional_t<role == socket_role::listener, kernel_state&, kernel_state>;
+class socket_operation
+    : public await_in_task<Self>,
+      private performing<basic_socket<Backend, role>, Backend, Request,
+                         std::conditional_t<role == socket_role::listener,
+                                            typename Backend::template state<Request>&,
+                                            typename Backend::template state<Request>>> {
+    using work = typename socket_operation::performing;
 
 public:
     socket_operation(basic_socket<Backend, role>& socket, Request request)
         requires(role != socket_role::listener)
-        : socket_use(&cancelled), socket_(&socket), work_(socket.on(), std::move(request)) {}
+        : work(socket, std::move(request)) {}
     socket_operation(basic_socket<Backend, role>& socket, Request request)
         requires(role == socket_role::listener)
-        : socket_use(&cancelled), socket_(&socket),
-          work_(socket.on(), std::move(request), socket.acceptor()) {}
-    socket_operation(socket_operation&& unstarted)
-        : socket_use(&cancelled), socket_(unstarted.socket_), work_(std::move(unstarted.work_)) {}
+        : work(socket, std::move(request), socket.acceptor()) {}
+    socket_operation(socket_operation&& unstarted) = default;
 
     started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
-        refusal_ = socket_->refusal(side);
-        if (refusal_ != errc::none) return started::done;
-        socket_->enter(side, *this);
-        return work_.start(inherited, waiter);
+        const auto refusal = this->where().refusal(side);
+        if (refusal != errc::none) return work::refuse(refusal);
+        this->where().enter(side, *this);
+        return work::start(inherited, waiter);
     }
 
 protected:
     result<std::size_t> outcome() noexcept {
-        if (refusal_ != errc::none) return refusal_;
-        socket_->leave(side);
-        return work_.finish();
+        this->where().leave(side, *this);
+        return work::finish();
     }
-    /// errc::none where nobody asked it to stop.
-    errc stop_reason() const noexcept { return work_.stop_reason(); }
-    int number() const noexcept { return work_.number(); }
-    Request& request() noexcept { return work_.request(); }
-
-private:
-    static void cancelled(socket_use& use, errc reason) noexcept {
-        static_cast<socket_operation&>(use).work_.cancel(reason);
-    }
-
-    basic_socket<Backend, role>* socket_;
-    errc refusal_ = errc::closed;
-    performing<Backend, Request, state_kept> work_;
+    using work::number;
+    using work::request;
+    using work::state;
+    using work::stop_reason;
 };
 
 }  // namespace coho

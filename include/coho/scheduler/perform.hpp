@@ -10,61 +10,54 @@
 
 namespace coho {
 
-template <backend Backend>
-class scheduler;
-
 /// One request to a kernel, awaited: here kernels and coroutines meet. All that the kernel needs
 /// lies in it, in the frame of the coroutine that waits; State is a reference where it belongs to
-/// somebody else.
+/// somebody else. Where is what it is asked of, such as a socket: it knows its scheduler, on().
 ///
-/// finish() gives the outcome, or the reason of the stop where that won.
-template <backend Backend, class Request,
+/// finish() gives the outcome, or the reason of the stop where that won. As a stop_callback it may
+/// also be called by the one who closes the socket under it.
+template <class Where, backend Backend, class Request,
           class State = typename Backend::template state<Request>>
-class performing : private stop_callback {
+class performing : protected stop_callback, private operation {
 public:
-    performing(scheduler<Backend>& on, Request request)
+    performing(Where& where, Request request)
         requires(!std::is_reference_v<State>)
-        : stop_callback(&stop_asked), scheduler_(&on), state_(), request_(std::move(request)) {}
-    performing(scheduler<Backend>& on, Request request, State state)
+        : stop_callback(&stop_asked), where_(&where), state_(), request_(std::move(request)) {}
+    performing(Where& where, Request request, State state)
         requires std::is_reference_v<State>
-        : stop_callback(&stop_asked), scheduler_(&on), state_(state),
+        : stop_callback(&stop_asked), where_(&where), state_(state),
           request_(std::move(request)) {}
     performing(performing&& unstarted)
         requires(!std::is_reference_v<State>)
-        : performing(*unstarted.scheduler_, std::move(unstarted.request_)) {}
+        : performing(*unstarted.where_, std::move(unstarted.request_)) {}
     ~performing() {
         check(!in_flight_,
               "a coroutine was destroyed while the kernel works for it; ask it to stop "
               "and await its end instead");
     }
 
-    started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
-        check(inherited.loop == scheduler_, "a socket was used in a task of another scheduler");
-        if (inherited.stop->stop_requested()) {
-            stopped_ = inherited.stop->reason();
-            operation_.outcome = -1;
-            return started::done;
-        }
-        operation_.waiter = waiter;
-        auto& kernel = scheduler_->kernel();
-        if (kernel.template start<Request>(operation_, state_, request_) == started::done) {
-            if (scheduler_->spend()) return started::done;
-            scheduler_->resume_later(operation_);
+    started start(environment& inherited, std::coroutine_handle<> waiting) noexcept {
+        auto& on = where_->on();
+        check(inherited.loop == &on, "a socket was used in a task of another scheduler");
+        if (inherited.stop->stop_requested()) return refuse(inherited.stop->reason());
+        waiter = waiting;
+        cancel_asked = false;
+        if (on.kernel().template start<Request>(*this, state_, request_) == started::done) {
+            if (on.spend()) return started::done;
+            on.resume_later(*this);
         } else {
-            operation_.pending = true;
-            stop_ = inherited.stop;
-            connect(*stop_);
+            pending = true;
+            connect(*inherited.stop);
         }
         in_flight_ = true;
         return started::pending;
     }
 
-    /// Asks the kernel to cancel, as a stop does. For the one that closes the socket under it.
-    void cancel(errc reason) noexcept {
-        if (!operation_.pending || stopped_ != errc::none) return;
-        disconnect();
+    /// It does not begin, and finish() gives the reason.
+    started refuse(errc reason) noexcept {
         stopped_ = reason;
-        scheduler_->kernel().template cancel<Request>(operation_, state_);
+        outcome = -1;
+        return started::done;
     }
 
     /// errc::none where nobody asked it to stop.
@@ -74,26 +67,30 @@ public:
         disconnect();
         in_flight_ = false;
         // What succeeded is a success, also where stop was asked meanwhile.
-        if (operation_.outcome >= 0) return static_cast<std::size_t>(operation_.outcome);
+        if (outcome >= 0) return static_cast<std::size_t>(outcome);
         if (stopped_ != errc::none) return stopped_;
         return Backend::describe(number());
     }
     /// The system's number of a failure.
-    int number() const noexcept { return static_cast<int>(-operation_.outcome); }
+    int number() const noexcept { return static_cast<int>(-outcome); }
 
+    Where& where() const noexcept { return *where_; }
     Request& request() noexcept { return request_; }
+    /// What the kernel left there, where it did.
+    auto& state() noexcept { return state_; }
 
 private:
-    static void stop_asked(stop_callback& callback) noexcept {
+    static void stop_asked(stop_callback& callback, errc reason) noexcept {
         auto& self = static_cast<performing&>(callback);
-        self.cancel(self.stop_->reason());
+        if (!self.pending || self.stopped_ != errc::none) return;
+        self.disconnect();
+        self.stopped_ = reason;
+        self.where_->on().kernel().template cancel<Request>(self, self.state_);
     }
 
-    scheduler<Backend>* scheduler_;
-    stop_source* stop_ = nullptr;
-    operation operation_;
     errc stopped_ = errc::none;
     bool in_flight_ = false;
+    Where* where_;
     [[no_unique_address]] State state_;
     Request request_;
 };

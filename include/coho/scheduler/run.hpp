@@ -33,6 +33,8 @@ struct run_options {
     /// How long to look for work without sleeping before the loop sleeps. It takes microseconds off
     /// a round trip, and a core while there is traffic.
     duration spin{};
+    /// Of the pool that stream.incoming() takes its leases from.
+    buffer_pool_options buffers{};
     /// The first of them asks the task to stop, the second ends the process as it would without
     /// coho.
     signal_set signals{SIGINT, SIGTERM};
@@ -58,6 +60,7 @@ int run(run_options options, Function&& function, Arguments&&... arguments) {
     try {
         scheduler<Backend> loop;
         loop.spin_for(options.spin);
+        loop.use_buffers(options.buffers);
         stopping target(loop);
         const interrupt_handlers handlers(options.signals, target);
         return loop.run(std::forward<Function>(function), std::forward<Arguments>(arguments)...);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../backend/concept.hpp"
+#include "../buffer/buffer_pool.hpp"
 #include "../core/check.hpp"
 #include "../core/event_loop.hpp"
 #include "../core/result.hpp"
@@ -8,6 +9,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -26,7 +28,7 @@ public:
         use_clock(kernel_.virtual_clock());
         if constexpr (requires { kernel_.belong_to(*this); }) kernel_.belong_to(*this);
     }
-    ~scheduler() { await_posting(); }
+    ~scheduler() { end_posting(); }
 
     /// The scheduler that runs on this thread. A mistake where there is none, or one over another
     /// kernel.
@@ -54,6 +56,23 @@ public:
     /// How long to look for work without sleeping before the loop sleeps: a faster answer for a
     /// busy core.
     void spin_for(duration span) noexcept { spin_ = span; }
+
+    /// The pool that leases come from; it is made when it is first asked for. Throws
+    /// std::bad_alloc.
+    buffer_pool& buffers() {
+        if (!buffers_) {
+            buffers_ = std::make_unique<buffer_pool>(*this, buffer_options_);
+            if constexpr (requires { kernel_.prefer_large_pages(buffers_->memory()); }) {
+                if (buffer_options_.huge_pages) kernel_.prefer_large_pages(buffers_->memory());
+            }
+        }
+        return *buffers_;
+    }
+    /// To be called before the pool is first asked for.
+    void use_buffers(const buffer_pool_options& wanted) noexcept {
+        check(!buffers_, "the pool of buffers was made already; choose its size before");
+        buffer_options_ = wanted;
+    }
 
     Backend& kernel() noexcept { return kernel_; }
     /// The kernel that works here, such as "io_uring".
@@ -135,6 +154,9 @@ private:
     // Its address tells the schedulers of different kernels apart.
     static inline const char kind = 0;
 
+    buffer_pool_options buffer_options_;
+    std::unique_ptr<buffer_pool> buffers_;
+    // It may hold buffers of the pool, and goes first.
     Backend kernel_;
     duration spin_{};
 };

@@ -43,7 +43,7 @@ private:
         self.disconnect();
         self.loop_->resume_later(self.place_);
     }
-    static void stopped(stop_callback& callback) noexcept {
+    static void stopped(stop_callback& callback, errc) noexcept {
         auto& self = static_cast<sleeping&>(callback);
         self.slept_ = false;
         self.loop_->timers().cancel(self);

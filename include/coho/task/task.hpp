@@ -71,14 +71,9 @@ public:
         inherited_ = &inherited;
         // A task that ends within resume_nested() has no waiter yet, so it resumes nobody and the
         // waiter just goes on: a loop over such tasks stays a loop, without leaning on tail calls.
-        if (!inherited.loop->resume_nested(self)) {
-            waiter_ = waiter;
-            queue(self);
-        } else if (self.done()) {
-            return started::done;
-        } else {
-            waiter_ = waiter;
-        }
+        if (!inherited.loop->resume_nested(self)) queue(self);
+        else if (self.done()) return started::done;
+        waiter_ = waiter;
         return started::pending;
     }
 

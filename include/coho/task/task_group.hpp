@@ -66,10 +66,9 @@ private:
     void enter(environment& inherited) noexcept {
         check(!inherited_.loop || inherited_.loop == inherited.loop,
               "a task_group was used from two schedulers");
-        if (source() || inherited.stop == &stop_) return;
+        if (is_connected() || inherited.stop == &stop_) return;
         inherited_ = {inherited.loop, &stop_, inherited.until};
-        above_ = inherited.stop;
-        connect(*above_);
+        connect(*inherited.stop);
     }
     void leave() noexcept {
         disconnect();
@@ -124,9 +123,8 @@ private:
             loop.timers().arm(*this, deadline_after(loop.now(), options_.drain));
         }
     }
-    static void stop_asked_above(stop_callback& callback) noexcept {
-        auto& self = static_cast<task_group&>(callback);
-        self.begin_drain(self.above_->reason());
+    static void stop_asked_above(stop_callback& callback, errc reason) noexcept {
+        static_cast<task_group&>(callback).begin_drain(reason);
     }
     static void drained(timer& expired) noexcept {
         auto& self = static_cast<task_group&>(expired);
@@ -136,7 +134,6 @@ private:
     task_group_options options_;
     environment inherited_{};
     stop_source stop_;
-    stop_source* above_ = nullptr;
     errc reason_ = errc::none;
     std::size_t live_ = 0;
     std::exception_ptr exception_;
@@ -231,7 +228,7 @@ private:
         }
     }
 
-    static void stop_asked(stop_callback& callback) noexcept {
+    static void stop_asked(stop_callback& callback, errc) noexcept {
         auto& self = static_cast<spawning&>(callback);
         // Elsewhere it is about to be resumed.
         if (self.group_->spawners_.remove(self)) self.group_->inherited_.loop->resume_later(self);
@@ -267,7 +264,7 @@ public:
         // The one who joins may be under a tighter stop than the one who spawned, such as a
         // timeout.
         if (inherited.stop->stop_requested()) group_->begin_drain(inherited.stop->reason());
-        else connect(*(stop_ = inherited.stop));
+        else connect(*inherited.stop);
         return started::pending;
     }
     void finish() {
@@ -277,13 +274,11 @@ public:
     }
 
 private:
-    static void stop_asked(stop_callback& callback) noexcept {
-        auto& self = static_cast<joining&>(callback);
-        self.group_->begin_drain(self.stop_->reason());
+    static void stop_asked(stop_callback& callback, errc reason) noexcept {
+        static_cast<joining&>(callback).group_->begin_drain(reason);
     }
 
     task_group* group_;
-    stop_source* stop_ = nullptr;
 };
 
 inline task_group::joining task_group::join() noexcept { return joining(*this); }
