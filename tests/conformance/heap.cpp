@@ -6,6 +6,8 @@
 #include "support/kernels.hpp"
 
 #include <array>
+#include <new>
+#include <string>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -73,6 +75,35 @@ task<bool> serve_one(coho::basic_tcp_listener<Backend>& listener) {
     co_await connected->close();
     co_await connections.join();
     co_return answered;
+}
+
+/// Everything of a session that may lack memory: whether all of it went well.
+template <class Backend>
+task<> answer_one(bool* answered) {
+    coho::task_group connections;
+    bool echoed = false, spawned = false, read = false;
+    try {
+        auto bound = coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0));
+        if (!bound) co_return;
+        auto [connected, accepted] = co_await coho::when_all(
+            coho::connect<Backend>(bound->local_endpoint()), bound->accept());
+        if (!connected || !accepted) co_return;
+        spawned = co_await connections.spawn(echo_leases<Backend>, std::move(*accepted));
+        if (spawned) echoed = co_await ask<Backend>(*connected);
+        if (echoed) {
+            std::string line;
+            auto sent = co_await connected->write_all(as_bytes("a line\n"));
+            auto text = co_await coho::timeout(1s, connected->read_until(line, "\n", 100));
+            read = sent && text;
+        }
+    } catch (const std::bad_alloc&) {
+        echoed = false;
+    }
+    try {
+        co_await connections.join();
+        *answered = echoed && spawned && read;
+    } catch (const std::bad_alloc&) {
+    }
 }
 
 template <class Backend>
@@ -145,6 +176,32 @@ TEMPLATE_TEST_CASE("children that come, sleep and end allocate nothing", "[confo
         co_await spawn_many();
         CHECK(support::allocations() - before == 0);
     });
+}
+
+TEMPLATE_TEST_CASE("H11: a session ends well whichever of its allocations is denied",
+                   "[conformance][heap][H11]", COHO_TEST_REAL_KERNELS) {
+    int ended_badly = 0;
+    bool denied = true;
+    for (std::size_t number = 1; denied; ++number) {
+        const auto descriptors = support::open_descriptors();
+        bool answered = false;
+        {
+            coho::scheduler<TestType> loop;
+            const auto before = support::allocations();
+            support::fail_allocation(number);
+            try {
+                (void)loop.run([&] { return answer_one<TestType>(&answered); });
+            } catch (const std::bad_alloc&) {
+            }
+            support::fail_allocation(0);
+            denied = support::allocations() - before >= number;
+            CHECK(loop.frames().live() == 0);
+        }
+        CHECK(support::open_descriptors() == descriptors);
+        // Without some, such as a ring of buffers, it does as well.
+        if (!answered) ++ended_badly;
+    }
+    CHECK(ended_badly > 2);
 }
 
 TEMPLATE_TEST_CASE("H29: a client that never reads costs a server no memory",

@@ -59,6 +59,16 @@ task<> use_all(ring_options options) {
     auto nothing = co_await coho::timeout(5ms, connected->read_some(buffer));
     CHECK(reason_of(nothing) == errc::timed_out);
 
+    // Buffers that the kernel holds, so that it can pick one.
+    auto sent = co_await accepted->write_all(as_bytes("lent"));
+    CHECK(sent);
+    auto incoming = connected->incoming();
+    auto received = co_await incoming.next();
+    REQUIRE(received);
+    CHECK(coho::as_text(received->bytes()) == "lent");
+    const auto& pool = coho::scheduler<coho::io_uring>::current().buffers();
+    CHECK((pool.lent() > 0) == options.buffer_ring);
+
     // Nobody asks for these, so only one submission for many connections takes them.
     std::vector<support::raw_socket> others;
     const auto before = support::open_descriptors();
@@ -130,12 +140,16 @@ TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does l
                    "[conformance][ring][H24]", support::io_uring) {
     for (const bool deferred : {true, false}) {
         for (const bool multishot : {true, false}) {
-            for (const unsigned entries : {512u, 2u}) {
-                CAPTURE(deferred, multishot, entries);
-                const ring_options options{.deferred_task_work = deferred,
-                                           .multishot_accept = multishot,
-                                           .entries = entries};
-                run_on_ring(options, [=] { return use_all(options); });
+            for (const bool buffers : {true, false}) {
+                for (const unsigned entries : {512u, 2u}) {
+                    CAPTURE(deferred, multishot, buffers, entries);
+                    ring_options options;
+                    options.deferred_task_work = deferred;
+                    options.multishot_accept = multishot;
+                    options.buffer_ring = buffers;
+                    options.entries = entries;
+                    run_on_ring(options, [=] { return use_all(options); });
+                }
             }
         }
     }

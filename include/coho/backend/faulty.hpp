@@ -214,24 +214,29 @@ private:
         std::same_as<Request, request::receive_vectored> ||
         std::same_as<Request, request::send_vectored>;
 
+    std::size_t cut_short(std::size_t whole) noexcept {
+        const auto most = faults_.cut_short(whole);
+        if (most < whole) faults_.count(fault::short_transfer);
+        return most;
+    }
     /// What the kernel below is asked for, where that may be less than was asked for here.
     request::receive& cut_short(request::receive& shortened, request::receive& whole) noexcept {
         if (whole.whole) return whole;
         shortened = whole;
-        shortened.buffer = whole.buffer.first(faults_.cut_short(whole.buffer.size()));
+        shortened.buffer = whole.buffer.first(cut_short(whole.buffer.size()));
         return shortened;
     }
     request::send& cut_short(request::send& shortened, request::send& whole) noexcept {
         if (whole.whole) return whole;
         shortened = whole;
-        shortened.bytes = whole.bytes.first(faults_.cut_short(whole.bytes.size()));
+        shortened.bytes = whole.bytes.first(cut_short(whole.bytes.size()));
         return shortened;
     }
     request::receive_vectored& cut_short(request::receive_vectored& shortened,
                                          request::receive_vectored& whole) noexcept {
         std::size_t left = 0;
         for (std::size_t i = 0; i < whole.count; ++i) left += whole.pieces[i].size();
-        left = faults_.cut_short(left);
+        left = cut_short(left);
         shortened = whole;
         for (std::size_t i = 0; i < whole.count; ++i) {
             auto& piece = shortened.pieces[i];

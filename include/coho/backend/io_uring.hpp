@@ -248,7 +248,7 @@ private:
         io_uring_sqe_set_data64(entry, ring_data(nullptr, ring_tag::ignored));
         return true;
     }
-    /// A cancel that finds no room stays first in the queue for the next turn.
+    /// A cancel that finds no room stays in the queue for the next turn.
     void submit_cancels() noexcept {
         while (!cancels_.empty()) {
             auto& each = cancels_.pop();
@@ -398,8 +398,7 @@ private:
         }
         state.waiter->complete(outcome, completed_);
     }
-    /// Those who had bytes but no buffer, and now have one. Who finds no room stays for the next
-    /// turn.
+    /// Those who had bytes but no buffer, and now have one.
     void receive_granted() noexcept {
         while (!granted_.empty()) {
             auto& state =

@@ -30,7 +30,10 @@ public:
         if (faults_.drawn().contains(fault::stop_request)) {
             // At some step, or while the world sleeps.
             if (random_.one_in(2)) stop_at_turn_ = faults_.turn_to_stop();
-            schedule(happening::stop_asked, beginning + std::chrono::seconds(random_.below(120)));
+            const auto span = static_cast<std::uint64_t>(
+                (wanted.faults_end - wanted.faults_begin).count());
+            schedule(happening::stop_asked, beginning + wanted.faults_begin +
+                                                duration(span ? random_.below(span) : 0));
         }
         reason_ = faults_.in_words(wanted.seed);
     }
@@ -109,7 +112,10 @@ public:
         note(happening::turn, ++turns_, 0);
         check(options_.most_turns == 0 || turns_ <= options_.most_turns,
               "a simulated world has come to no end within its limit of turns");
-        if (turns_ == stop_at_turn_) ask_to_stop();
+        if (stop_at_turn_ > 0 && turns_ >= stop_at_turn_ && stop_asked_at_ == never) {
+            note(happening::stop_asked, turns_, 0);
+            ask_to_stop();
+        }
         // What a program does takes time too, so that one which waits by asking for the time ends.
         pass_to(now_ + std::chrono::microseconds(1));
         if (faults_.has(fault::clock_jump) && random_.one_in(64) &&
@@ -163,7 +169,9 @@ private:
         // Silent connections hold no buffer.
         if (is_silent(socket) || !state.obtain(*state.asked->buffers)) return blocked;
         const auto room = state.held().room();
-        const auto moved = take_bytes(socket, room.first(faults_.cut_short(room.size())));
+        const auto most = faults_.cut_short(room.size());
+        const auto moved = take_bytes(socket, room.first(most));
+        count_short(moved, most, room.size());
         if (moved > 0) {
             state.held().fill(static_cast<std::size_t>(moved));
         } else {
@@ -230,13 +238,21 @@ private:
         forget(broken);
         return faults_.broken_connection();
     }
+    void count_short(std::intptr_t moved, std::size_t most, std::size_t wanted) noexcept {
+        if (most < wanted && moved == static_cast<std::intptr_t>(most)) {
+            faults_.count(fault::short_transfer);
+        }
+    }
     template <class Move>
     std::intptr_t move_bytes(std::size_t& progress, std::size_t wanted, bool whole,
                              Move&& move) noexcept {
         for (;;) {
             if (faults_.strikes(fault::exhausted_buffers)) return -ENOBUFS;
-            const auto moved = move(faults_.cut_short(wanted - progress));
+            const auto left = wanted - progress;
+            const auto most = faults_.cut_short(left);
+            const auto moved = move(most);
             if (moved < 0) return moved;
+            count_short(moved, most, left);
             progress += static_cast<std::size_t>(moved);
             if (!whole || moved == 0 || progress == wanted) {
                 return static_cast<std::intptr_t>(progress);
@@ -279,8 +295,9 @@ private:
                  &done);
     }
     void hand_back(simulated_attempt& done, std::intptr_t outcome) noexcept {
+        check(done.waiter, "a simulated kernel hands an operation back twice");
         give_memory_back(done);
-        done.waiter->complete(outcome, completed_);
+        std::exchange(done.waiter, nullptr)->complete(outcome, completed_);
     }
     static void give_memory_back(simulated_attempt& lender) noexcept {
         check(lender.give_back(lender) == lender.digest,
@@ -377,9 +394,8 @@ private:
         }
     }
     void ask_to_stop() noexcept {
-        if (stop_asked_at_ != never) return;
+        if (stop_asked_at_ != never || !faults_.has(fault::stop_request)) return;
         stop_asked_at_ = now_;
-        note(happening::stop_asked, turns_, 0);
         faults_.count(fault::stop_request);
         if (loop_) loop_->request_stop();
     }

@@ -154,9 +154,10 @@ public:
     fault_set drawn() const noexcept { return drawn_; }
     bool has(fault kind) const noexcept { return in_force_ && drawn_.contains(kind); }
     /// Whether it happens here and now.
-    bool strikes(fault kind) noexcept {
-        return has(kind) && random_->one_in(rarity_[static_cast<std::size_t>(kind)]) &&
-               count(kind);
+    bool strikes(fault kind) noexcept { return is_due(kind) && count(kind); }
+    /// Whether it is to happen here and now, if it can; who lets it happen counts it.
+    bool is_due(fault kind) noexcept {
+        return has(kind) && random_->one_in(rarity_[static_cast<std::size_t>(kind)]);
     }
     /// Says that it has happened.
     bool count(fault kind) noexcept {
@@ -181,9 +182,9 @@ public:
         return words;
     }
 
-    /// What a transfer of so many bytes may move, at least one.
+    /// What a transfer of so many bytes may move, at least one; who moves no more counts it.
     std::size_t cut_short(std::size_t most) noexcept {
-        if (most < 2 || !strikes(fault::short_transfer)) return most;
+        if (most < 2 || !is_due(fault::short_transfer)) return most;
         return 1 + random_->below(most - 1);
     }
     /// The number (errno) of a lack of descriptors or memory.
@@ -207,17 +208,24 @@ public:
     }
     /// Hands back what is done, perhaps in another order; what is left stays for the next turn.
     void hand_over(operation_queue& done, operation_queue& completed) noexcept {
-        const bool reorders = strikes(fault::reordered_completion);
-        const bool withholds = strikes(fault::partial_completion);
+        const bool reorders = is_due(fault::reordered_completion);
+        const bool withholds = is_due(fault::partial_completion);
         operation_queue overtaken, withheld;
-        bool first = true;
+        bool first = true, reordered = false;
         while (!done.empty()) {
             auto& each = done.pop();
-            if (withholds && !first && random_->one_in(2)) withheld.push(each);
-            else if (reorders && random_->one_in(2)) overtaken.push(each);
-            else completed.push(each);
+            if (withholds && !first && random_->one_in(2)) {
+                withheld.push(each);
+            } else if (reorders && random_->one_in(2)) {
+                overtaken.push(each);
+            } else {
+                completed.push(each);
+                reordered = reordered || !overtaken.empty();
+            }
             first = false;
         }
+        if (reordered) count(fault::reordered_completion);
+        if (!withheld.empty()) count(fault::partial_completion);
         completed.take_all(overtaken);
         done.take_all(withheld);
     }

@@ -17,6 +17,7 @@ public:
     /// What the way between two hosts is like from now on, in both directions.
     void link(const ip_address& left, const ip_address& right,
               const link_conditions& conditions) noexcept {
+        check_conditions(conditions);
         link_between(left, right).conditions = conditions;
     }
     /// Nothing passes between the two any more, until heal(); what is lost of a stream is sent
@@ -38,6 +39,7 @@ protected:
 
     explicit simulated_network(const simulated_options& wanted) noexcept
         : simulated_world(wanted) {
+        check_conditions(wanted.network);
         if (faults_.drawn().contains(fault::partition)) {
             schedule(happening::cut, beginning + wanted.faults_begin + random_.up_to(a_while));
         }
@@ -57,19 +59,25 @@ protected:
         const auto* made = hosts_.find(from.address(), to.address());
         return !made || !made->cut;
     }
-    /// When what leaves now is there.
-    time_point arrival(const endpoint& from, const endpoint& to, std::size_t bytes) noexcept {
+    /// When what leaves now is there. Where no link was made, each sender has a way of its own.
+    time_point arrival(const endpoint& from, const endpoint& to, std::size_t bytes,
+                       time_point& sender_busy_until) noexcept {
         auto* const made = hosts_.find(from.address(), to.address());
         const auto& way = made ? made->conditions : options_.network;
         auto leaves = now_;
         if (way.bytes_per_second > 0) {
-            const auto span = duration(static_cast<duration::rep>(
+            auto& busy_until = made ? made->busy_until : sender_busy_until;
+            if (busy_until > leaves) leaves = busy_until;
+            leaves += duration(static_cast<duration::rep>(
                 static_cast<double>(bytes) * 1e9 / static_cast<double>(way.bytes_per_second)));
-            if (made && made->busy_until > leaves) leaves = made->busy_until;
-            leaves += span;
-            if (made) made->busy_until = leaves;
+            if (bytes > 0) busy_until = leaves;
         }
         return leaves + way.latency + random_.up_to(way.jitter) + duration(1);
+    }
+    /// The same for what has no bytes of its own.
+    time_point arrival(const endpoint& from, const endpoint& to) noexcept {
+        auto nobody = now_;
+        return arrival(from, to, 0, nobody);
     }
     bool is_lost(const endpoint& from, const endpoint& to, fault kind) noexcept {
         const auto* const made = hosts_.find(from.address(), to.address());
@@ -88,6 +96,7 @@ protected:
         if (where.address().family() != socket.family) return EAFNOSUPPORT;
         if (hosts_.is_down(where.address())) return ENETDOWN;
         if (where.port() == 0) where = {where.address(), free_port(where)};
+        if (where.port() == 0) return EADDRINUSE;
         for (const auto stage : {simulated_stage::listening, simulated_stage::datagram}) {
             auto* const other = bound_to(where, stage);
             if (other && stage_wanted(socket) == stage) return EADDRINUSE;
@@ -130,7 +139,7 @@ protected:
         for (int i = 0; i < copies; ++i) {
             auto* const made = simulated_datagram::make(from, target, bytes);
             if (!made) return ENOBUFS;
-            auto when = arrival(from, target, bytes.size());
+            auto when = arrival(from, target, bytes.size(), sender.busy_until);
             if (faults_.strikes(fault::overtaken_datagram)) when += random_.up_to(a_while);
             schedule(happening::datagram, when, sender.self, bytes.size(), made);
         }
@@ -185,16 +194,34 @@ private:
         return socket.stage == simulated_stage::datagram ? simulated_stage::datagram
                                                          : simulated_stage::listening;
     }
+    static void check_conditions(const link_conditions& wanted) noexcept {
+        check(wanted.loss >= 0 && wanted.loss < 1,
+              "a simulated way loses less than all; to cut it, use partition()");
+    }
+    bool is_own_end(const endpoint& where) noexcept {
+        bool found = false;
+        sockets_.for_each([&](const simulated_socket& each) {
+            found = found || (!each.dead && each.local == where);
+        });
+        return found;
+    }
+    /// 0 where all are taken.
     std::uint16_t free_port(const endpoint& where) noexcept {
-        constexpr std::uint16_t first = 49'152;
-        do {
-            last_port_ = last_port_ == 65'535 ? first : static_cast<std::uint16_t>(last_port_ + 1);
-        } while (bound_to({where.address(), last_port_}, simulated_stage::listening) ||
-                 bound_to({where.address(), last_port_}, simulated_stage::datagram));
-        return last_port_;
+        for (int tries = 0; tries <= last_of_all - first_of_all; ++tries) {
+            if (last_port_++ == last_of_all) last_port_ = first_of_all;
+            const endpoint tried(where.address(), last_port_);
+            if (!bound_to(tried, simulated_stage::listening) &&
+                !bound_to(tried, simulated_stage::datagram) && !is_own_end(tried)) {
+                return last_port_;
+            }
+        }
+        return 0;
     }
 
-    std::uint16_t last_port_ = 49'151;
+    // RFC 6335: the ports that are given out for a while.
+    static constexpr std::uint16_t first_of_all = 49'152;
+    static constexpr std::uint16_t last_of_all = 65'535;
+    std::uint16_t last_port_ = first_of_all - 1;
     bool in_pieces_ = false;
 };
 

@@ -14,7 +14,7 @@ struct link_conditions {
     duration jitter{};
     /// 0 is no limit.
     std::uint64_t bytes_per_second = 0;
-    /// The share of packets that are lost, from 0 to 1. A stream sends them again, later.
+    /// The share of packets that are lost, from 0 to less than 1. A stream sends them again, later.
     double loss = 0;
 };
 
@@ -27,7 +27,7 @@ struct simulated_options {
     /// When faults may strike, counted from the start of the world.
     duration faults_begin = std::chrono::milliseconds(1);
     duration faults_end = std::chrono::seconds(30);
-    /// The way between hosts that no link() was made for. Its limit of bytes is each connection's.
+    /// The way between hosts that no link() was made for. Its limit of bytes is each socket's.
     link_conditions network{};
     /// Sockets open at once; the next one fails with errc::too_many_descriptors.
     std::size_t most_handles = 100'000;

@@ -92,6 +92,8 @@ struct simulated_socket {
     endpoint remote;
     std::array<simulated_attempt*, 2> waiting{};
     bool changed = false;
+    /// What it has sent keeps its way busy until then.
+    time_point busy_until{};
 
     // One end of a connection. What the peer sends lies here as soon as it is sent; so much of it
     // has arrived.
@@ -129,6 +131,8 @@ struct simulated_socket {
 
     no_delay delay{.value = false};
     coho::keep_alive keep_alive{.value = false};
+    /// Which of its series of probes is the valid one.
+    std::uint64_t probing = 0;
     user_timeout time_limit;
     coho::linger linger;
     receive_buffer_size receive_room{default_buffer_size};

@@ -8,7 +8,8 @@ namespace coho {
 /// a socket has sent lie with the receiver, and become readable when their time has come.
 class simulated_streams : public simulated_network {
 public:
-    /// Every socket of the host fails from now on (errc::other), and its peers hear nothing of it.
+    /// Every socket of the host fails from now on (errc::other), and its peers hear nothing of it;
+    /// what it had sent and is under way is lost.
     void crash(const ip_address& host) noexcept {
         note(happening::crashed, 0, 0);
         hosts_.set_down(host, true);
@@ -43,7 +44,7 @@ protected:
             break;
         case happening::window: tell(socket); break;
         case happening::retransmission: send_again(socket); break;
-        case happening::keep_alive_probe: probe(socket); break;
+        case happening::keep_alive_probe: probe(socket, event.amount); break;
         case happening::mishap: strike(socket, static_cast<fault>(event.amount)); break;
         default: break;
         }
@@ -96,7 +97,7 @@ protected:
         socket.arrived -= bytes.size();
         auto* const sender = sockets_.find(socket.peer);
         if (sender && sender->waiting[static_cast<int>(direction::send)]) {
-            schedule(happening::window, arrival(socket.local, socket.remote, 0), sender->self);
+            schedule(happening::window, arrival(socket.local, socket.remote), sender->self);
         }
         return static_cast<std::intptr_t>(bytes.size());
     }
@@ -107,13 +108,14 @@ protected:
         if (client.stage == simulated_stage::connected) return EISCONN;
         if (client.stage != simulated_stage::idle) return EINVAL;
         if (peer.address().family() != client.family) return EAFNOSUPPORT;
+        client.remote = peer.address().is_any()
+                            ? endpoint(ip_address::loopback(client.family), peer.port())
+                            : peer;
         if (client.local.port() == 0) {
             const endpoint own{ip_address::loopback(client.family), 0};
             if (const int failed = bind_to(client, own)) return failed;
         }
-        client.remote = peer.address().is_any()
-                            ? endpoint(ip_address::loopback(client.family), peer.port())
-                            : peer;
+        if (is_taken(client)) return EADDRNOTAVAIL;
         client.stage = simulated_stage::connecting;
         client.connect_began = now_;
         send_request(client, now_);
@@ -156,8 +158,10 @@ protected:
     }
     void watch(simulated_socket& socket) noexcept {
         socket.unanswered_probes = 0;
+        ++socket.probing;
         if (!socket.keep_alive.value || socket.stage != simulated_stage::connected) return;
-        schedule(happening::keep_alive_probe, now_ + socket.keep_alive.idle, socket.self);
+        schedule(happening::keep_alive_probe, now_ + socket.keep_alive.idle, socket.self,
+                 socket.probing);
     }
 
 private:
@@ -182,9 +186,9 @@ private:
         return taken < room ? room - taken : 0;
     }
     /// What is sent later arrives later, also where something is lost and sent again.
-    time_point arrival_in_order(const simulated_socket& sender, simulated_socket& receiver,
+    time_point arrival_in_order(simulated_socket& sender, simulated_socket& receiver,
                                 std::size_t bytes) noexcept {
-        auto when = arrival(sender.local, sender.remote, bytes);
+        auto when = arrival(sender.local, sender.remote, bytes, sender.busy_until);
         for (auto pause = shortest_pause; pause < longest_pause; pause *= 2) {
             if (!is_lost(sender.local, sender.remote, fault::lost_segment)) break;
             when += pause;
@@ -200,7 +204,7 @@ private:
     void reset_peer_of(const simulated_socket& socket) noexcept {
         auto* const peer = sockets_.find(socket.peer);
         if (!peer || socket.dead || socket.cut_off) return;
-        schedule(happening::reset, arrival(socket.local, socket.remote, 0), peer->self);
+        schedule(happening::reset, arrival(socket.local, socket.remote), peer->self);
     }
 
     void arrive(simulated_socket& receiver, const simulated_event& event) noexcept {
@@ -209,7 +213,8 @@ private:
             if (sender) begin_retransmission(*sender);
             return;
         }
-        if (receiver.broken) return;
+        // Nobody is left who would send it again.
+        if (receiver.broken || (sender && sender->dead)) return;
         const bool out_of_order =
             event.what == happening::end && receiver.arrived < receiver.incoming.size();
         if (receiver.cut_off || out_of_order || !reachable(receiver.remote, receiver.local)) {
@@ -242,7 +247,7 @@ private:
     void begin_retransmission(simulated_socket& sender) noexcept {
         if (sender.unanswered_since != never || sender.broken) return;
         sender.unanswered_since = now_;
-        const auto there = arrival(sender.local, sender.remote, 0) - now_;
+        const auto there = arrival(sender.local, sender.remote) - now_;
         schedule(happening::retransmission, now_ + 2 * there, sender.self);
     }
     void send_again(simulated_socket& sender) noexcept {
@@ -254,8 +259,8 @@ private:
                      sender.self);
         }
     }
-    void probe(simulated_socket& socket) noexcept {
-        if (!socket.keep_alive.value || socket.broken) return;
+    void probe(simulated_socket& socket, std::uint64_t series) noexcept {
+        if (series != socket.probing || socket.broken) return;
         const auto* const peer = sockets_.find(socket.peer);
         const bool answered = !socket.cut_off && reachable(socket.local, socket.remote);
         if (answered && (!peer || peer->dead)) return break_off(socket, ECONNRESET);
@@ -265,14 +270,25 @@ private:
         }
         schedule(happening::keep_alive_probe,
                  now_ + (answered ? socket.keep_alive.idle : socket.keep_alive.interval),
-                 socket.self);
+                 socket.self, series);
     }
 
+    /// Whether another connection has the same two ends. connect(2).
+    bool is_taken(const simulated_socket& client) noexcept {
+        bool taken = false;
+        sockets_.for_each([&](const simulated_socket& each) {
+            taken = taken || (&each != &client && !each.dead && !each.broken &&
+                              (each.stage == simulated_stage::connecting ||
+                               each.stage == simulated_stage::connected) &&
+                              each.local == client.local && each.remote == client.remote);
+        });
+        return taken;
+    }
     static bool is_connecting(const simulated_socket& socket, std::uint64_t attempt) noexcept {
         return socket.stage == simulated_stage::connecting && socket.connect_attempt == attempt;
     }
     void send_request(simulated_socket& client, time_point when) noexcept {
-        const auto way = arrival(client.local, client.remote, 0) - now_;
+        const auto way = arrival(client.local, client.remote) - now_;
         schedule(happening::connection_request, when + way, client.self, client.connect_attempt);
     }
     void receive_request(simulated_socket& client, std::uint64_t attempt) noexcept {
@@ -290,7 +306,7 @@ private:
                                                    std::chrono::seconds(32)));
         } else if (!listener || faults_.strikes(fault::refused_connection)) {
             if (accepted) sockets_.remove(*accepted);
-            schedule(happening::refused, arrival(client.remote, client.local, 0), client.self,
+            schedule(happening::refused, arrival(client.remote, client.local), client.self,
                      attempt);
         } else {
             complete_request(client, *listener, *accepted);
@@ -311,7 +327,7 @@ private:
         watch(accepted);
         listener.push_connection(accepted);
         tell(listener);
-        client.last_arrival = arrival(client.remote, client.local, 0);
+        client.last_arrival = arrival(client.remote, client.local);
         schedule(happening::connected, client.last_arrival, client.self, client.connect_attempt);
     }
     void become_connected(simulated_socket& client, std::uint64_t attempt) noexcept {

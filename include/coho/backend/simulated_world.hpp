@@ -18,7 +18,7 @@ enum class simulated_happening : std::uint8_t {
     segment, end, reset, connection_request, connected, refused, window, retransmission,
     keep_alive_probe, datagram, mishap, cut, mend, completion, late_cancel,
     // These happen at once.
-    opened, closed, started, finished, handed_back, cancelled, turn, stop_asked, standstill,
+    opened, closed, started, finished, cancelled, turn, stop_asked, standstill,
     crashed, restarted,
 };
 
@@ -27,8 +27,8 @@ constexpr const char* name_of(simulated_happening what) noexcept {
         "segment arrives", "end arrives", "reset arrives", "connection request arrives",
         "is connected", "is refused", "window opens", "sends again", "keep-alive",
         "datagram arrives", "mishap", "network is cut", "network is mended", "completes late",
-        "cancel takes effect", "opens", "closes", "starts", "finishes", "is handed back",
-        "is cancelled", "turn", "stop is asked", "standstill", "host crashes", "host restarts"};
+        "cancel takes effect", "opens", "closes", "starts", "finishes", "is cancelled", "turn",
+        "stop is asked", "standstill", "host crashes", "host restarts"};
     return names[static_cast<std::size_t>(what)];
 }
 
@@ -104,7 +104,10 @@ public:
     /// What this seed has drawn, and how often each has struck.
     const fault_plan& faults() const noexcept { return faults_; }
     /// Ends all faults now, as when their time is over.
-    void end_faults() noexcept { options_.faults_end = age(); }
+    void end_faults() noexcept {
+        options_.faults_end = age();
+        faults_.put_in_force(false);
+    }
 
 protected:
     /// A machine that has been up for a day.

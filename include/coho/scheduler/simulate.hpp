@@ -25,10 +25,17 @@ public:
     template <class Function>
     bool run(std::uint64_t seed, Function world) {
         options_.seed = seed;
-        running_seed = seed;
-        auto* const before = std::signal(SIGABRT, &aborted);
+        running = this;
+        using handler = void (*)(int);
+        std::array<handler, deaths.size()> before{};
+        for (std::size_t i = 0; i < deaths.size(); ++i) {
+            before[i] = std::signal(deaths[i], &died);
+            // AddressSanitizer and others have more to say.
+            const bool others = deaths[i] != SIGABRT && before[i] != SIG_DFL;
+            if (others) std::signal(deaths[i], before[i]);
+        }
         const auto why = failure_of(world);
-        std::signal(SIGABRT, before);
+        for (std::size_t i = 0; i < deaths.size(); ++i) std::signal(deaths[i], before[i]);
         ++worlds_;
         if (why.empty()) return true;
         ++failed_;
@@ -85,13 +92,16 @@ private:
         }
         return why;
     }
-    static void aborted(int) {
-        std::fprintf(stderr, "coho: it was seed %llu; run it alone: --seed %llu --log\n",
-                     printable(running_seed), printable(running_seed));
-        std::signal(SIGABRT, SIG_DFL);
+    static void died(int signal) {
+        const auto seed = printable(running->options_.seed);
+        std::fprintf(stderr, "coho: %s; run it alone: --seed %llu --log\n",
+                     running->drawn_.c_str(), seed);
+        // Returning from here does again what it was, and ends the process as it would have.
+        std::signal(signal, SIG_DFL);
     }
 
-    static inline std::uint64_t running_seed = 0;
+    static constexpr std::array deaths{SIGABRT, SIGSEGV, SIGFPE, SIGILL};
+    static inline simulation* running = nullptr;
 
     simulated_options options_;
     std::string drawn_;
@@ -118,7 +128,7 @@ int simulate(int argc, const char* const* argv, Function world, simulated_option
             options.log = stderr;
             continue;
         }
-        if (end && *end == '\0' && flag == "--seeds") count = number;
+        if (end && *end == '\0' && flag == "--seeds" && number > 0) count = number;
         else if (end && *end == '\0' && flag == "--first") first = number;
         else if (end && *end == '\0' && flag == "--seed") first = number, count = 1;
         else {
@@ -129,8 +139,8 @@ int simulate(int argc, const char* const* argv, Function world, simulated_option
         ++i;
     }
     simulation all(options);
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
-        if (!all.run(seed, world)) break;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        if (!all.run(first + i, world)) break;
     }
     all.print_summary(stdout);
     return all.failed() ? 1 : 0;
