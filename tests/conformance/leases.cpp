@@ -214,6 +214,39 @@ TEMPLATE_TEST_CASE("H14: a silent connection holds no buffer", "[conformance][le
     });
 }
 
+// A kernel that was given a full buffer cannot know that nothing is left.
+TEMPLATE_TEST_CASE("H14: who has read all that came holds no buffer", "[conformance][leases][H14]",
+                   COHO_TEST_KERNELS) {
+    support::run_on<TestType>([]() -> task<> {
+        auto& pool = pool_of<TestType>(1, 4);
+        auto first = co_await connect_pair<TestType>();
+        auto second = co_await connect_pair<TestType>();
+        auto sent = co_await first.client.write_all(as_bytes("full"));
+        REQUIRE(sent);
+        coho::result<lease> received = errc::other, nothing = errc::other, other = errc::other;
+        // Some kernels bring it in parts.
+        for (std::size_t count = 0; count < 4;) {
+            co_await receive_one<TestType>(&first.server, &received);
+            REQUIRE(received);
+            count += received->bytes().size();
+            received = errc::other;
+        }
+        coho::task_group group;
+        co_await group.spawn(receive_one<TestType>, &first.server, &nothing);
+        co_await support::let_turns_pass();
+        CHECK(pool.leased() == 0);
+        sent = co_await second.client.write_all(as_bytes("more"));
+        REQUIRE(sent);
+        co_await group.spawn(receive_one<TestType>, &second.server, &other);
+        while (!other) co_await coho::yield();
+        CHECK(as_text(other->bytes()).starts_with("m"));
+        other = errc::other;
+        group.request_stop();
+        co_await group.join();
+        CHECK_FALSE(nothing);
+    });
+}
+
 TEMPLATE_TEST_CASE("H14: connections that wait for a buffer are served in turn",
                    "[conformance][leases][H14]", COHO_TEST_KERNELS) {
     const std::size_t count = GENERATE(1, 16);
