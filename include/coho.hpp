@@ -12,6 +12,7 @@
 #include "coho/core/frame_pool.hpp"
 #include "coho/core/operation.hpp"
 #include "coho/core/result.hpp"
+#include "coho/core/sanitizers.hpp"
 #include "coho/core/stop.hpp"
 #include "coho/core/timer.hpp"
 
