@@ -2,6 +2,7 @@
 
 #include "lease.hpp"
 
+#include "../core/allocation_guard.hpp"
 #include "../core/awaitable.hpp"
 #include "../core/check.hpp"
 #include "../core/operation.hpp"
@@ -82,6 +83,7 @@ public:
         check(count_ > 0 && count_ <= most_buffers, "a buffer pool has 1 to 65,536 buffers");
         check(size_ > 0 && size_ <= most_bytes, "a pool's buffer has 1 byte to 1 GiB");
         const auto bytes = slab_bytes() + count_ * sizeof(pooled_buffer);
+        allocation_guard::note("a pool of buffers", bytes);
         memory_ = static_cast<std::byte*>(::operator new(bytes, std::align_val_t(page_)));
         buffers_ = reinterpret_cast<pooled_buffer*>(memory_ + slab_bytes());
         forbid(memory_, slab_bytes());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "allocation_guard.hpp"
 #include "check.hpp"
 
 #include <array>
@@ -36,7 +37,7 @@ public:
     /// std::bad_alloc.
     static void* allocate(frame_pool* pool, std::size_t size) {
         const auto wanted = block_of(size + sizeof(header));
-        void* block = pool ? pool->take(wanted) : ::operator new(wanted.size);
+        void* block = pool ? pool->take(wanted) : from_heap(wanted.size);
         return ::new (block) header{pool, wanted} + 1;
     }
     static void deallocate(void* frame) noexcept {
@@ -91,6 +92,10 @@ private:
         return {small_kinds + 4 * doublings + quarters - 1, base + quarters * (base / 4)};
     }
 
+    static void* from_heap(std::size_t size) {
+        allocation_guard::note("a coroutine frame", size);
+        return ::operator new(size);
+    }
     // Never inlined: g++ would take a frame's release for that of another allocator
     // (-Wmismatched-new-delete) where it sees this in line, and its allocation not.
     [[gnu::noinline]] static void to_heap(void* block) noexcept { ::operator delete(block); }
@@ -103,7 +108,7 @@ private:
             lists_[wanted.index] = lists_[wanted.index]->next;
             kept_bytes_ -= wanted.size;
         } else {
-            block = ::operator new(wanted.size);
+            block = from_heap(wanted.size);
         }
         ++live_;
         return block;
