@@ -9,6 +9,7 @@
 #include "../core/wake_flag.hpp"
 
 #include <string>
+#include <utility>
 
 namespace coho {
 
@@ -101,6 +102,7 @@ public:
         }
     }
     void retire(state<request::accept>& acceptor) noexcept {
+        if (!acceptor.waiter) return;
         auto* const listener = sockets_.find(acceptor.socket());
         if (listener && listener->waiting[0] == &acceptor) take_cancelled(*listener, acceptor);
     }
@@ -269,8 +271,9 @@ private:
         const auto reason = describe_posix(static_cast<int>(-outcome)).reason();
         return std::uint64_t(0) - static_cast<std::uint64_t>(reason);
     }
+    /// The state may outlive the operation, and is to forget it.
     static started finish_now(simulated_attempt& done, std::intptr_t outcome) noexcept {
-        done.waiter->outcome = outcome;
+        std::exchange(done.waiter, nullptr)->outcome = outcome;
         return started::done;
     }
     void complete_later(simulated_attempt& done, std::intptr_t outcome) noexcept {
@@ -280,7 +283,7 @@ private:
     }
     void hand_back(simulated_attempt& done, std::intptr_t outcome) noexcept {
         give_memory_back(done);
-        done.waiter->complete(outcome, completed_);
+        std::exchange(done.waiter, nullptr)->complete(outcome, completed_);
     }
     static void give_memory_back(simulated_attempt& lender) noexcept {
         check(lender.give_back(lender) == lender.digest,

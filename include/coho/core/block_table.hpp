@@ -26,7 +26,7 @@ public:
         const auto index = number / block_size;
         if (!blocks_.grow(index + 1)) return nullptr;
         if (!blocks_[index]) {
-            allocation_guard::note("what the kernel knows of sockets", sizeof(block));
+            allocation_guard::note("a kernel's table of sockets", sizeof(block));
             blocks_[index] = new (std::nothrow) block();
         }
         return find(number);

@@ -2,6 +2,7 @@
 
 #include "allocation_guard.hpp"
 #include "check.hpp"
+#include "sanitizers.hpp"
 
 #include <array>
 #include <bit>
@@ -13,6 +14,7 @@ namespace coho {
 
 /// Recycles the memory of coroutine frames: a frame that ends leaves its block to the next of its
 /// size. One thread. Blocks differ in size by at most a quarter; those above 256 KiB are not kept.
+/// Meanwhile its memory is forbidden, see forbid().
 class frame_pool {
 public:
     /// What is kept for reuse at most; beyond it, blocks go back to the heap.
@@ -107,6 +109,7 @@ private:
             block = lists_[wanted.index];
             lists_[wanted.index] = lists_[wanted.index]->next;
             kept_bytes_ -= wanted.size;
+            allow(block, wanted.size);
         } else {
             block = from_heap(wanted.size);
         }
@@ -120,6 +123,7 @@ private:
             return;
         }
         lists_[kind.index] = ::new (block) free_block{lists_[kind.index]};
+        forbid(lists_[kind.index] + 1, kind.size - sizeof(free_block));
         kept_bytes_ += kind.size;
     }
 

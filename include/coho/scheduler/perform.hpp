@@ -16,8 +16,8 @@ namespace coho {
 /// lies in it, in the frame of the coroutine that waits; State is a reference where it belongs to
 /// somebody else. Where is what it is asked of, such as a socket: it knows its scheduler, on().
 ///
-/// Memory that it is to fill is forbidden, see forbid(), from here until the waiter has gone on, so
-/// that a use of it meanwhile is seen on every kernel.
+/// While it is in flight, memory that it is to fill is forbidden, see forbid(): a use of it is seen
+/// on every kernel.
 ///
 /// finish() gives the outcome, or the reason of the stop where that won. As a stop_callback it may
 /// also be called by the one who closes the socket under it.
