@@ -14,7 +14,7 @@ namespace coho {
 
 /// Recycles the memory of coroutine frames: a frame that ends leaves its block to the next of its
 /// size. One thread. Blocks differ in size by at most a quarter; those above 256 KiB are not kept.
-/// Meanwhile its memory is forbidden, see forbid().
+/// What is kept is forbidden, see forbid().
 class frame_pool {
 public:
     /// What is kept for reuse at most; beyond it, blocks go back to the heap.
