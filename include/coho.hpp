@@ -3,6 +3,7 @@
 /// coho: sockets to co_await, on io_uring or epoll. This is the front door; each header also stands
 /// alone.
 
+#include "coho/core/allocation_guard.hpp"
 #include "coho/core/awaitable.hpp"
 #include "coho/core/check.hpp"
 #include "coho/core/clock.hpp"
@@ -12,6 +13,7 @@
 #include "coho/core/frame_pool.hpp"
 #include "coho/core/operation.hpp"
 #include "coho/core/result.hpp"
+#include "coho/core/sanitizers.hpp"
 #include "coho/core/stop.hpp"
 #include "coho/core/timer.hpp"
 

@@ -67,6 +67,18 @@ TEST_CASE("a pool that ends before its frames ends the program", "[frames]") {
     CHECK(end.says("coroutine frames"));
 }
 
+TEST_CASE("AddressSanitizer sees that a frame is used after its end", "[frames]") {
+    const auto end = support::run_in_child([] {
+        frame_pool pool;
+        auto* frame = static_cast<volatile char*>(frame_pool::allocate(&pool, 100));
+        frame_pool::deallocate(const_cast<char*>(frame));
+        (void)frame[50];
+        return 0;
+    });
+    CHECK(end.says("ERROR: AddressSanitizer") == coho::has_address_sanitizer);
+    CHECK((end.status == 0) == !coho::has_address_sanitizer);
+}
+
 TEST_CASE("a frame's memory goes home to the pool that it came from", "[frames]") {
     frame_pool first, second;
     void* frame = frame_pool::allocate(&first, 100);

@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/stream_pair.hpp"
 #include "support/world.hpp"
 
 #include <array>
@@ -69,7 +70,82 @@ coho::task<> touch_lent_memory() {
     CHECK(received);
 }
 
+void look_at(const std::byte& byte) {
+    static_cast<void>(*static_cast<const volatile std::byte*>(&byte));
+}
+/// Sends less than is awaited, and looks before and after it may have come.
+template <class Backend>
+coho::task<> look_and_end(const std::byte& before, const std::byte& after,
+                          coho::basic_tcp_stream<Backend>& peer) {
+    constexpr int enough = 1000;
+    co_await coho::yield();
+    look_at(before);
+    auto sent = co_await peer.write_all(coho::as_bytes("less"));
+    for (int i = 0; i < enough; ++i) co_await coho::yield();
+    look_at(after);
+    if (sent) co_await peer.close();
+}
+/// Looks at a byte that a read is to fill; or else beside it, and at it once nobody reads.
+template <class Backend>
+coho::task<int> read_and_look(bool before_it_comes, bool after_some_came) {
+    std::array<std::byte, 24> buffer{};
+    auto pair = co_await support::connect_pair<Backend>();
+    const auto lent = std::span(buffer).subspan(8, 8);
+    auto cancelled =
+        co_await coho::timeout(std::chrono::milliseconds(1), pair.server.read_some(lent));
+    if (cancelled) co_return 2;
+    for (const auto& each : buffer) look_at(each);
+    const auto& beside = buffer[7];
+    auto looking = look_and_end(before_it_comes ? lent[0] : beside,
+                                after_some_came ? lent[0] : beside, pair.client);
+    auto [received, nothing] =
+        co_await coho::when_all(pair.server.read_exactly(lent), std::move(looking));
+    if (received) co_return 3;
+    for (const auto& each : buffer) look_at(each);
+    co_return 0;
+}
+
+/// Looks at what a lease gave; where it was ended, too late.
+template <class Backend>
+coho::task<int> lease_and_look(bool ended) {
+    auto pair = co_await support::connect_pair<Backend>();
+    auto incoming = pair.server.incoming();
+    auto sent = co_await pair.client.write_all(coho::as_bytes("on loan"));
+    auto first = co_await incoming.next();
+    if (!sent || !first) co_return 2;
+    const auto* byte = first->bytes().data();
+    if (ended) first->reset();
+    look_at(*byte);
+    co_return 0;
+}
+
 }  // namespace
+
+TEMPLATE_TEST_CASE("H1: AddressSanitizer sees that memory is used while a read is to fill it",
+                   "[misuse][H1]", COHO_TEST_KERNELS) {
+    const auto end_of = [](bool before_it_comes, bool after_some_came) {
+        return support::run_in_child([&] {
+            return coho::run<TestType>(read_and_look<TestType>, before_it_comes, after_some_came);
+        });
+    };
+    CHECK(end_of(false, false).status == 0);
+    for (const auto& wrong : {end_of(true, false), end_of(false, true)}) {
+        CHECK(wrong.says("ERROR: AddressSanitizer") == coho::has_address_sanitizer);
+        CHECK((wrong.status == 0) == !coho::has_address_sanitizer);
+    }
+}
+
+TEMPLATE_TEST_CASE("H1: AddressSanitizer sees that a lease's bytes are used after its end",
+                   "[misuse][H1]", COHO_TEST_KERNELS) {
+    const auto end_of = [](bool ended) {
+        return support::run_in_child(
+            [&] { return coho::run<TestType>(lease_and_look<TestType>, ended); });
+    };
+    CHECK(end_of(false).status == 0);
+    const auto wrong = end_of(true);
+    CHECK(wrong.says("ERROR: AddressSanitizer") == coho::has_address_sanitizer);
+    CHECK((wrong.status == 0) == !coho::has_address_sanitizer);
+}
 
 TEST_CASE("a lease that outlives its scheduler ends the program", "[misuse]") {
     const auto kept = support::run_in_child([] {

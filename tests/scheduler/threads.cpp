@@ -21,7 +21,51 @@ coho::task<int> live_a_little() {
     co_return sent && received && slept ? 0 : 1;
 }
 
+/// What two threads hand to and fro by messages alone.
+struct shared_count {
+    int value = 0;
+};
+
+/// Adds one to it and says so, once it was told that it may.
+template <class Backend>
+coho::task<int> answer_one(coho::endpoint where, shared_count& count) {
+    std::array<std::byte, 1> message{};
+    auto stream = co_await coho::connect<Backend>(where);
+    if (!stream) co_return 1;
+    auto asked = co_await stream->read_exactly(message);
+    ++count.value;
+    auto answered = co_await stream->write_all(message);
+    co_return asked && answered ? 0 : 1;
+}
+template <class Backend>
+coho::task<int> ask_one() {
+    std::array<std::byte, 1> message{};
+    shared_count count;
+    auto listener = coho::basic_tcp_listener<Backend>::bind(coho::endpoint::loopback(0)).value();
+    std::atomic<int> failures = 0;
+    std::thread other([&, where = listener.local_endpoint()] {
+        coho::scheduler<Backend> own;
+        failures += own.run(answer_one<Backend>, where, count);
+    });
+    auto stream = co_await listener.accept();
+    bool right = bool(stream);
+    if (stream) {
+        count.value = 41;
+        auto asked = co_await stream->write_all(message);
+        auto answered = co_await stream->read_exactly(message);
+        right = asked && answered && count.value == 42;
+    }
+    other.join();
+    co_return right && failures == 0 ? 0 : 1;
+}
+
 }  // namespace
+
+TEMPLATE_TEST_CASE("a message orders what two threads do before and after it", "[threads]",
+                   COHO_TEST_REAL_KERNELS) {
+    coho::scheduler<TestType> own;
+    CHECK(own.run(ask_one<TestType>) == 0);
+}
 
 TEMPLATE_TEST_CASE("H33: threads come and go by the thousand, each with a scheduler of its own",
                    "[threads][H33]", COHO_TEST_REAL_KERNELS) {

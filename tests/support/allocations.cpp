@@ -1,5 +1,7 @@
 #include "allocations.hpp"
 
+#include <coho/core/allocation_guard.hpp>
+
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -10,6 +12,7 @@ std::atomic<std::size_t> made = 0;
 std::atomic<std::size_t> until_failure = 0;
 
 void* allocate(std::size_t size, std::size_t alignment) noexcept {
+    coho::allocation_guard::note("memory", size);
     made.fetch_add(1, std::memory_order_relaxed);
     if (until_failure.load(std::memory_order_relaxed) != 0 &&
         until_failure.fetch_sub(1, std::memory_order_relaxed) == 1) {

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 
-/// Counts what operator new is asked for, and lets it fail: for programs linked with
-/// allocations.cpp.
+/// Counts what operator new is asked for, lets it fail, and tells allocation_guard of it: for
+/// programs linked with allocations.cpp.
 namespace support {
 
 /// Allocations made so far by the whole program.

@@ -1,6 +1,9 @@
 #include "support/allocations.hpp"
+#include "support/child_process.hpp"
 #include "support/world.hpp"
 
+#include <array>
+#include <csignal>
 #include <memory>
 #include <new>
 
@@ -69,27 +72,24 @@ coho::task<> fragile(std::shared_ptr<int> owner, long& owners) {
 }  // namespace
 
 TEST_CASE("once warm, tasks, groups, timeouts, races and sleep allocate nothing", "[heap]") {
-    static constexpr auto count_once_warm =
-        [](coho::task<> (*session)()) -> coho::task<std::size_t> {
-        co_await session();
-        const auto before = support::allocations();
-        for (int i = 0; i < 10; ++i) co_await session();
-        co_return support::allocations() - before;
-    };
+    static constexpr std::array sessions{awaits, spawns_and_joins, sleeps, runs_out_of_time,
+                                         runs_side_by_side, races};
     support::run([]() -> coho::task<> {
-        const auto by_awaits = co_await count_once_warm(awaits);
-        CHECK(by_awaits == 0);
-        const auto by_groups = co_await count_once_warm(spawns_and_joins);
-        CHECK(by_groups == 0);
-        const auto by_sleep = co_await count_once_warm(sleeps);
-        CHECK(by_sleep == 0);
-        const auto by_timeouts = co_await count_once_warm(runs_out_of_time);
-        CHECK(by_timeouts == 0);
-        const auto by_when_all = co_await count_once_warm(runs_side_by_side);
-        CHECK(by_when_all == 0);
-        const auto by_race = co_await count_once_warm(races);
-        CHECK(by_race == 0);
+        for (auto* const session : sessions) {
+            co_await session();
+            const coho::allocation_guard guard;
+            for (int i = 0; i < 10; ++i) co_await session();
+        }
     });
+}
+
+TEST_CASE("a guard sees every operator new of a program that notes them", "[heap][guard]") {
+    const auto end = support::run_in_child([] {
+        const coho::allocation_guard guard;
+        return *std::make_unique<int>(0);
+    });
+    CHECK(end.signal == SIGABRT);
+    CHECK(end.says("coho: memory of 4 bytes was allocated while an allocation_guard was alive"));
 }
 
 TEST_CASE("H11: wherever an allocation fails, nothing is lost and nothing leaks", "[heap][H11]") {

@@ -9,6 +9,7 @@
 #include "../core/check.hpp"
 
 #include <array>
+#include <utility>
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -92,22 +93,22 @@ public:
 
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {
+        state.prepare(each, request);
         if constexpr (std::is_same_v<Request, request::connect>) {
             const int failed = begin_connect(request);
-            if (failed != EINPROGRESS) return finish_now(each, -failed);
+            if (failed != EINPROGRESS) return finish_now(state, -failed);
         }
-        state.prepare(each, request);
         if constexpr (std::is_same_v<Request, request::receive_leased>) {
             state.grant_by(granted_);
         }
         auto* known = find(state.socket());
-        if (!known) return finish_now(each, -EBADF);
+        if (!known) return finish_now(state, -EBADF);
         if constexpr (std::is_same_v<Request, request::poll>) {
             known->readiness.of(request.until) = true;
         }
         if (known->readiness.of(state.side())) {
             const auto outcome = taken_in(state.attempt(known->readiness));
-            if (outcome != would_block) return finish_now(each, outcome);
+            if (outcome != would_block) return finish_now(state, outcome);
         }
         auto& place = known->waiting[static_cast<int>(state.side())];
         check(!place, "two operations of one direction were started on one socket");
@@ -167,8 +168,9 @@ private:
     };
     static constexpr std::uint64_t woken = ~std::uint64_t(0);
 
-    static started finish_now(operation& each, std::intptr_t outcome) noexcept {
-        each.outcome = outcome;
+    /// The state may outlive the operation, and is to forget it.
+    static started finish_now(pending_attempt& done, std::intptr_t outcome) noexcept {
+        std::exchange(done.waiter, nullptr)->outcome = outcome;
         return started::done;
     }
 

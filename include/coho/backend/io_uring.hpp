@@ -6,6 +6,7 @@
 #include "ring_buffers.hpp"
 #include "ring_requests.hpp"
 
+#include "../core/allocation_guard.hpp"
 #include "../core/check.hpp"
 
 #include <atomic>
@@ -210,8 +211,10 @@ private:
 
     started start_accept(operation& each, ring_acceptor_place& place,
                          const request::accept& request) noexcept {
-        if (!place.acceptor)
+        if (!place.acceptor) {
+            allocation_guard::note("what accepts for a listener", sizeof(ring_acceptor));
             place.acceptor.reset(new (std::nothrow) ring_acceptor(request.listener));
+        }
         if (!place.acceptor) return finish_now(each, -ENOMEM);
         auto& acceptor = *place.acceptor;
         if (const auto outcome = acceptor.take()) return finish_now(each, *outcome);

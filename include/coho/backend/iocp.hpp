@@ -4,6 +4,7 @@
 #include "iocp_acceptor.hpp"
 #include "iocp_requests.hpp"
 
+#include "../core/allocation_guard.hpp"
 #include "../core/error.hpp"
 
 #include <array>
@@ -195,6 +196,7 @@ private:
     started start_accept(operation& each, port_acceptor_place<Calls>& place,
                          const request::accept& request) noexcept {
         if (!place.acceptor) {
+            allocation_guard::note("what accepts for a listener", sizeof(port_acceptor<Calls>));
             place.acceptor.reset(new (std::nothrow)
                                      port_acceptor<Calls>(calls(), request.listener));
         }

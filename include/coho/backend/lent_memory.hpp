@@ -2,17 +2,11 @@
 
 #include "request.hpp"
 
+#include "../core/sanitizers.hpp"
+
 #include <concepts>
 #include <cstdint>
 #include <cstring>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#include <sanitizer/asan_interface.h>
-#endif
-#endif
 
 namespace coho {
 
@@ -34,16 +28,14 @@ template <class Request>
 constexpr bool fills_memory = requires(Request& asked) { asked.buffer; } ||
                               std::same_as<Request, request::receive_vectored>;
 
-/// Under AddressSanitizer, who touches memory that the kernel is to fill is reported from here on.
-inline void forbid([[maybe_unused]] void* data, [[maybe_unused]] std::size_t size) noexcept {
-#if defined(ASAN_POISON_MEMORY_REGION)
-    ASAN_POISON_MEMORY_REGION(data, size);
-#endif
+/// Forbids the memory that the kernel is to fill, and allows it; see forbid().
+template <class Request>
+void forbid_lent([[maybe_unused]] Request& asked) noexcept {
+    if constexpr (has_address_sanitizer && fills_memory<Request>) for_each_lent(asked, forbid);
 }
-inline void allow([[maybe_unused]] void* data, [[maybe_unused]] std::size_t size) noexcept {
-#if defined(ASAN_UNPOISON_MEMORY_REGION)
-    ASAN_UNPOISON_MEMORY_REGION(data, size);
-#endif
+template <class Request>
+void allow_lent([[maybe_unused]] Request& asked) noexcept {
+    if constexpr (has_address_sanitizer && fills_memory<Request>) for_each_lent(asked, allow);
 }
 
 /// A number that changes with the bytes (FNV-1a over words; Fowler, Noll and Vo, 1991).

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lent_memory.hpp"
 #include "posix_sockets.hpp"
 
 #include "../buffer/buffer_pool.hpp"
@@ -49,13 +50,6 @@ struct readiness_extra<request::receive_leased> : buffer_waiter {};
 /// succeed.
 template <class Request>
 struct readiness_attempt : pending_attempt, readiness_extra<Request> {
-    static constexpr direction side_of_request =
-        std::same_as<Request, request::connect> || std::same_as<Request, request::send> ||
-                std::same_as<Request, request::send_vectored> ||
-                std::same_as<Request, request::send_to>
-            ? direction::send
-            : direction::receive;
-
     Request* asked = nullptr;
 
     void prepare(operation& each, Request& request) noexcept {
@@ -63,13 +57,18 @@ struct readiness_attempt : pending_attempt, readiness_extra<Request> {
         waiter->outcome = 0;
         asked = &request;
         again = [](pending_attempt& self, socket_readiness& readiness) noexcept {
-            return static_cast<readiness_attempt&>(self).attempt(readiness);
+            auto& state = static_cast<readiness_attempt&>(self);
+            // Here coho does what elsewhere the system does.
+            allow_lent(*state.asked);
+            const auto tried = state.attempt(readiness);
+            if (tried.value == would_block) forbid_lent(*state.asked);
+            return tried;
         };
     }
 
     direction side() const noexcept {
         if constexpr (std::same_as<Request, request::poll>) return asked->until;
-        else return side_of_request;
+        else return request::side_of<Request>;
     }
 
     handle socket() const noexcept {

@@ -3,6 +3,7 @@
 #include "endpoint.hpp"
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -114,6 +115,15 @@ struct poll {
     handle foreign = handle::none;
     direction until = direction::receive;
 };
+
+/// Whether a request of that type waits for what comes in, or for what can go out; a poll says it
+/// itself.
+template <class Request>
+constexpr direction side_of =
+    std::same_as<Request, connect> || std::same_as<Request, send> ||
+            std::same_as<Request, send_vectored> || std::same_as<Request, send_to>
+        ? direction::send
+        : direction::receive;
 
 }  // namespace request
 }  // namespace coho

@@ -9,6 +9,7 @@
 #include "../core/wake_flag.hpp"
 
 #include <string>
+#include <utility>
 
 namespace coho {
 
@@ -104,6 +105,7 @@ public:
         }
     }
     void retire(state<request::accept>& acceptor) noexcept {
+        if (!acceptor.waiter) return;
         auto* const listener = sockets_.find(acceptor.socket());
         if (listener && listener->waiting[0] == &acceptor) take_cancelled(*listener, acceptor);
     }
@@ -285,8 +287,9 @@ private:
         const auto reason = describe_posix(static_cast<int>(-outcome)).reason();
         return std::uint64_t(0) - static_cast<std::uint64_t>(reason);
     }
+    /// The state may outlive the operation, and is to forget it.
     static started finish_now(simulated_attempt& done, std::intptr_t outcome) noexcept {
-        done.waiter->outcome = outcome;
+        std::exchange(done.waiter, nullptr)->outcome = outcome;
         return started::done;
     }
     void complete_later(simulated_attempt& done, std::intptr_t outcome) noexcept {

@@ -59,10 +59,7 @@ struct simulated_state : simulated_attempt, simulated_extra<Request> {
         if constexpr (std::same_as<Request, request::poll>) {
             side = request.until;
         } else {
-            side = fills_memory<Request> || std::same_as<Request, request::accept> ||
-                           std::same_as<Request, request::receive_leased>
-                       ? direction::receive
-                       : direction::send;
+            side = request::side_of<Request>;
         }
         if constexpr (std::same_as<Request, request::receive_leased>) {
             give_up_buffer = [](simulated_attempt& self) noexcept {

@@ -2,10 +2,12 @@
 
 #include "lease.hpp"
 
+#include "../core/allocation_guard.hpp"
 #include "../core/awaitable.hpp"
 #include "../core/check.hpp"
 #include "../core/operation.hpp"
 #include "../core/result.hpp"
+#include "../core/sanitizers.hpp"
 #include "../core/stop.hpp"
 
 #include <new>
@@ -70,7 +72,7 @@ struct buffer_pool_options {
 /// A fixed number of buffers of one size, in one slab of memory that the system fills in as they
 /// are first used. Buffers go out as leases; those who wait for one get it in the order they came.
 /// All of it belongs to the loop's thread, save that leases may end on any. It allocates nothing
-/// once it is made.
+/// once it is made. What is not on lease is forbidden, see forbid().
 class buffer_pool {
 public:
     /// Throws std::bad_alloc.
@@ -80,9 +82,11 @@ public:
           page_(wanted.huge_pages ? large_page : small_page) {
         check(count_ > 0 && count_ <= most_buffers, "a buffer pool has 1 to 65,536 buffers");
         check(size_ > 0 && size_ <= most_bytes, "a pool's buffer has 1 byte to 1 GiB");
-        memory_ = static_cast<std::byte*>(
-            ::operator new(slab_bytes() + count_ * sizeof(pooled_buffer), std::align_val_t(page_)));
+        const auto bytes = slab_bytes() + count_ * sizeof(pooled_buffer);
+        allocation_guard::note("a pool of buffers", bytes);
+        memory_ = static_cast<std::byte*>(::operator new(bytes, std::align_val_t(page_)));
         buffers_ = reinterpret_cast<pooled_buffer*>(memory_ + slab_bytes());
+        forbid(memory_, slab_bytes());
     }
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
@@ -109,7 +113,7 @@ public:
         auto* buffer = pop();
         if (!buffer) return {};
         ++leased_;
-        return {*buffer, 0};
+        return lease_of(*buffer, 0);
     }
     class taking;
     /// An empty buffer, once there is one; an error only where stop is asked.
@@ -129,7 +133,7 @@ public:
     lease return_filled(std::size_t index, std::size_t bytes) noexcept {
         --lent_;
         ++leased_;
-        return {buffers_[index], bytes};
+        return lease_of(buffers_[index], bytes);
     }
     std::size_t index_of(const pooled_buffer& buffer) const noexcept {
         return static_cast<std::size_t>(&buffer - buffers_);
@@ -165,7 +169,12 @@ private:
         };
         return buffer;
     }
+    static lease lease_of(pooled_buffer& buffer, std::size_t bytes) noexcept {
+        allow(buffer.memory.data(), buffer.memory.size());
+        return {buffer, bytes};
+    }
     void give_back(pooled_buffer& buffer) noexcept {
+        forbid(buffer.memory.data(), buffer.memory.size());
         if (home_->is_own_thread()) take_home(buffer);
         else home_->post(buffer);
     }
@@ -266,11 +275,11 @@ inline buffer_pool::taking buffer_pool::take() noexcept { return taking(*this); 
 
 inline void buffer_pool::grant(buffer_waiter& waiter, pooled_buffer& buffer) noexcept {
     if (waiter.granted_) {
-        waiter.grant({buffer, 0});
+        waiter.grant(lease_of(buffer, 0));
     } else {
         // No kernel, but a task.
         waiter.place_ = buffer_waiter::place::nowhere;
-        waiter.held_ = {buffer, 0};
+        waiter.held_ = lease_of(buffer, 0);
         static_cast<taking&>(waiter).resume();
     }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "allocation_guard.hpp"
 #include "growing_array.hpp"
 
 #include <array>
@@ -24,7 +25,10 @@ public:
     T* make(std::size_t number) noexcept {
         const auto index = number / block_size;
         if (!blocks_.grow(index + 1)) return nullptr;
-        if (!blocks_[index]) blocks_[index] = new (std::nothrow) block();
+        if (!blocks_[index]) {
+            allocation_guard::note("a kernel's table of sockets", sizeof(block));
+            blocks_[index] = new (std::nothrow) block();
+        }
         return find(number);
     }
     /// Null where it was not made.

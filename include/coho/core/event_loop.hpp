@@ -1,5 +1,6 @@
 #pragma once
 
+#include "allocation_guard.hpp"
 #include "frame_pool.hpp"
 #include "mailbox.hpp"
 #include "operation.hpp"
@@ -57,6 +58,7 @@ public:
             }
             Function function;
         };
+        allocation_guard::note("a posted function", sizeof(owned_work));
         post(static_cast<posted_work&>(*new owned_work(std::move(function))));
     }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "allocation_guard.hpp"
 #include "check.hpp"
+#include "sanitizers.hpp"
 
 #include <array>
 #include <bit>
@@ -12,6 +14,7 @@ namespace coho {
 
 /// Recycles the memory of coroutine frames: a frame that ends leaves its block to the next of its
 /// size. One thread. Blocks differ in size by at most a quarter; those above 256 KiB are not kept.
+/// What is kept is forbidden, see forbid().
 class frame_pool {
 public:
     /// What is kept for reuse at most; beyond it, blocks go back to the heap.
@@ -36,7 +39,7 @@ public:
     /// std::bad_alloc.
     static void* allocate(frame_pool* pool, std::size_t size) {
         const auto wanted = block_of(size + sizeof(header));
-        void* block = pool ? pool->take(wanted) : ::operator new(wanted.size);
+        void* block = pool ? pool->take(wanted) : from_heap(wanted.size);
         return ::new (block) header{pool, wanted} + 1;
     }
     static void deallocate(void* frame) noexcept {
@@ -91,6 +94,10 @@ private:
         return {small_kinds + 4 * doublings + quarters - 1, base + quarters * (base / 4)};
     }
 
+    static void* from_heap(std::size_t size) {
+        allocation_guard::note("a coroutine frame", size);
+        return ::operator new(size);
+    }
     // Never inlined: g++ would take a frame's release for that of another allocator
     // (-Wmismatched-new-delete) where it sees this in line, and its allocation not.
     [[gnu::noinline]] static void to_heap(void* block) noexcept { ::operator delete(block); }
@@ -102,8 +109,9 @@ private:
             block = lists_[wanted.index];
             lists_[wanted.index] = lists_[wanted.index]->next;
             kept_bytes_ -= wanted.size;
+            allow(block, wanted.size);
         } else {
-            block = ::operator new(wanted.size);
+            block = from_heap(wanted.size);
         }
         ++live_;
         return block;
@@ -115,6 +123,7 @@ private:
             return;
         }
         lists_[kind.index] = ::new (block) free_block{lists_[kind.index]};
+        forbid(lists_[kind.index] + 1, kind.size - sizeof(free_block));
         kept_bytes_ += kind.size;
     }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "allocation_guard.hpp"
+
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +30,7 @@ public:
     bool grow(std::size_t size) noexcept {
         if (size <= size_) return true;
         if (size < 2 * size_) size = 2 * size_;
+        allocation_guard::note("a kernel's list", size * sizeof(T));
         void* larger = std::realloc(static_cast<void*>(elements_), size * sizeof(T));
         if (!larger) return false;
         elements_ = static_cast<T*>(larger);

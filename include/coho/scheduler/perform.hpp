@@ -1,18 +1,23 @@
 #pragma once
 
 #include "../backend/concept.hpp"
+#include "../backend/lent_memory.hpp"
 #include "../core/awaitable.hpp"
 #include "../core/check.hpp"
 #include "../core/result.hpp"
 #include "../core/stop.hpp"
 
 #include <type_traits>
+#include <utility>
 
 namespace coho {
 
 /// One request to a kernel, awaited: here kernels and coroutines meet. All that the kernel needs
 /// lies in it, in the frame of the coroutine that waits; State is a reference where it belongs to
 /// somebody else. Where is what it is asked of, such as a socket: it knows its scheduler, on().
+///
+/// While it is in flight, memory that it is to fill is forbidden, see forbid(): a use of it is seen
+/// on every kernel.
 ///
 /// finish() gives the outcome, or the reason of the stop where that won. As a stop_callback it may
 /// also be called by the one who closes the socket under it.
@@ -42,6 +47,7 @@ public:
         if (inherited.stop->stop_requested()) return refuse(inherited.stop->reason());
         waiter = waiting;
         cancel_asked = false;
+        if constexpr (request::side_of<Request> == direction::send) about_to_send();
         if (on.kernel().template start<Request>(*this, state_, request_) == started::done) {
             if (on.spend()) return started::done;
             on.resume_later(*this);
@@ -50,6 +56,7 @@ public:
             connect(*inherited.stop);
         }
         in_flight_ = true;
+        forbid_lent(request_);
         return started::pending;
     }
 
@@ -65,7 +72,8 @@ public:
 
     result<std::size_t> finish() noexcept {
         disconnect();
-        in_flight_ = false;
+        if (std::exchange(in_flight_, false)) allow_lent(request_);
+        if constexpr (request::side_of<Request> == direction::receive) has_received();
         // What succeeded is a success, also where stop was asked meanwhile.
         if (outcome >= 0) return static_cast<std::size_t>(outcome);
         if (stopped_ != errc::none) return stopped_;

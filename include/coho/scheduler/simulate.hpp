@@ -3,6 +3,7 @@
 #include "scheduler.hpp"
 
 #include "../backend/simulated.hpp"
+#include "../core/sanitizers.hpp"
 
 #include <csignal>
 #include <cstdio>
@@ -26,6 +27,7 @@ public:
     bool run(std::uint64_t seed, Function world) {
         options_.seed = seed;
         running = this;
+        call_after_report(&tell_seed);
         using handler = void (*)(int);
         std::array<handler, deaths.size()> before{};
         for (std::size_t i = 0; i < deaths.size(); ++i) {
@@ -36,6 +38,7 @@ public:
         }
         const auto why = failure_of(world);
         for (std::size_t i = 0; i < deaths.size(); ++i) std::signal(deaths[i], before[i]);
+        running = nullptr;
         ++worlds_;
         if (why.empty()) return true;
         ++failed_;
@@ -92,10 +95,14 @@ private:
         }
         return why;
     }
+    static void tell_seed() {
+        if (!running) return;
+        const auto& died = *std::exchange(running, nullptr);
+        std::fprintf(stderr, "coho: %s; run it alone: --seed %llu --log\n", died.drawn_.c_str(),
+                     printable(died.options_.seed));
+    }
     static void died(int signal) {
-        const auto seed = printable(running->options_.seed);
-        std::fprintf(stderr, "coho: %s; run it alone: --seed %llu --log\n",
-                     running->drawn_.c_str(), seed);
+        tell_seed();
         // Returning from here does again what it was, and ends the process as it would have.
         std::signal(signal, SIG_DFL);
     }
