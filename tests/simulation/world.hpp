@@ -93,11 +93,15 @@ task<> serve_once(world* here, endpoint where, Serve serve) {
     // No co_await may stand in a handler, and children must be joined.
     try {
         auto bound_there = listener::bind(where);
+        // Some ask for a moment and ask again, so that connections race with the end of it.
+        int moments = here->random.one_in(2) ? 64 : 0;
         while (bound_there) {
-            auto accepted = co_await bound_there->accept();
+            const auto limit = moments > 0 ? here->random.up_to(50ms) : bound;
+            auto accepted = co_await coho::timeout(limit, bound_there->accept());
             if (!accepted) {
                 // errc::other is a host that has crashed.
                 const auto why = accepted.error().reason();
+                if (why == errc::timed_out && moments-- > 0) continue;
                 if (why != errc::cancelled && why != errc::other) here->broke(a_listener_survives);
                 break;
             }
