@@ -115,6 +115,7 @@ public:
     void close(handle socket) noexcept { kernel_.close(socket); }
     int reuse_address(handle socket) noexcept { return kernel_.reuse_address(socket); }
     int v6_only(handle socket, bool only) noexcept { return kernel_.v6_only(socket, only); }
+    int batch_datagrams(handle socket) noexcept { return kernel_.batch_datagrams(socket); }
     template <class Option>
     int set(handle socket, const Option& option) noexcept {
         return kernel_.set(socket, option);

@@ -92,6 +92,8 @@ public:
         }
     }
 
+    bool is_used(direction side) const noexcept { return uses_[static_cast<int>(side)]; }
+
     class closing;
     /// See close() of the sockets. May be awaited by several; all of them wait.
     closing close() noexcept { return closing(*this); }
