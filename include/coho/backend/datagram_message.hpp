@@ -1,6 +1,7 @@
 #pragma once
 
-#include "posix_sockets.hpp"
+#include "request.hpp"
+#include "socket_address.hpp"
 
 #include <array>
 #include <cstddef>
@@ -8,6 +9,10 @@
 #include <cstring>
 
 namespace coho {
+
+// UDP_SEGMENT and UDP_GRO, which older headers lack.
+inline constexpr int udp_divided = 103;
+inline constexpr int udp_joined = 104;
 
 /// What recvmsg and sendmsg need to be told of a datagram, or of several in one call: recvmsg(2),
 /// udp(7). It stays where it is until the call is over.

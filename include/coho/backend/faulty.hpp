@@ -29,8 +29,8 @@ struct faulty_options {
 /// from the start. Nothing of it allocates once it is made. Threads are those of the kernel below.
 ///
 /// What goes wrong with transfers goes wrong before they begin, so that what arrives is what was
-/// reported as sent; but a lost datagram is reported as sent, as every network does. A reset
-/// connection is shut down, which its peer sees as the end.
+/// reported as sent; but a lost datagram, or a batch of them, is reported as sent, as every network
+/// does. A reset connection is shut down, which its peer sees as the end.
 template <class Kernel>
 class faulty {
     /// A cancel that has not been passed on.

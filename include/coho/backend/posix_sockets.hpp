@@ -1,14 +1,11 @@
 #pragma once
 
+#include "datagram_message.hpp"
 #include "posix_errors.hpp"
 #include "request.hpp"
 #include "socket_calls.hpp"
 
 namespace coho {
-
-// UDP_SEGMENT and UDP_GRO, which older headers lack.
-inline constexpr int udp_divided = 103;
-inline constexpr int udp_joined = 104;
 
 constexpr int descriptor_of(handle socket) noexcept { return static_cast<int>(socket); }
 

@@ -1,7 +1,12 @@
 #pragma once
 
 #include "socket.hpp"
-#include "tcp_stream.hpp"
+
+#include "../backend/native.hpp"
+#include "../task/task.hpp"
+
+#include <cstddef>
+#include <span>
 
 namespace coho {
 
