@@ -70,7 +70,7 @@ private:
     socket_address address_;
     iovec piece_{};
     msghdr header_{};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control_;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control_{};
 };
 
 }  // namespace coho
