@@ -1,4 +1,5 @@
 #include "support/child_process.hpp"
+#include "support/connected.hpp"
 #include "support/world.hpp"
 
 #include <algorithm>
