@@ -15,8 +15,8 @@
 namespace coho {
 
 /// Buffers of one pool that io_uring holds, and of which it picks one when bytes have come, so that
-/// a receive needs none before. io_uring_register_buf_ring(3), Linux 5.19. They are few, and so stay
-/// warm, until they prove too few; at most three quarters of the pool's, for the others may be
+/// a receive needs none before. io_uring_register_buf_ring(3), Linux 5.19. They are few, and so
+/// stay warm, until they prove too few; at most three quarters of the pool's, for the others may be
 /// wanted by name.
 class ring_buffers {
 public:
