@@ -139,7 +139,7 @@ private:
         if (fitting == 0) return size;
         return size * (fitting < request::most_datagrams ? fitting : request::most_datagrams);
     }
-    /// EINVAL or EMSGSIZE where the size is above the MTU, EIO where the device does not sum up,
+    /// EINVAL or EMSGSIZE where the size is above the MTU, EIO where the device makes no checksums,
     /// EOPNOTSUPP: nothing was sent, and one datagram alone may still go.
     static bool refuses_to_divide(errc reason) noexcept {
         return reason == errc::invalid_argument || reason == errc::message_too_large ||
