@@ -8,5 +8,15 @@ template <class Program>
 int run_server(int count, char** words) {
     raise_descriptor_limit();
     const char* usage = "[--listen HOST:PORT] [--backend native|io_uring|epoll]";
-    return example::run_listening<Program>(usage, count, words);
+    return example::run_main(usage, [&] {
+        auto where = coho::endpoint::loopback(7777);
+        std::string_view kernel = "native";
+        example::command_line line(count, words);
+        while (const auto flag = line.next_flag()) {
+            if (*flag == "--listen") where = line.endpoint();
+            else if (*flag == "--backend") kernel = line.value();
+            else line.unknown();
+        }
+        return example::run_on<Program>(kernel, {}, where);
+    });
 }

@@ -47,7 +47,7 @@ def judge(results):
     for wanted in WANTED:
         for row in (rows[name] for name in wanted.rows if name in rows):
             for server, rounds in results[row].items():
-                if not server.is_coho:
+                if not server.name.startswith(wanted.servers):
                     continue
                 if wanted.base_row:
                     base_rounds = results.get(rows.get(wanted.base_row), {}).get(server)

@@ -122,20 +122,4 @@ int run_main(const char* usage, Program&& program) {
     }
 }
 
-/// Runs Program::serve<Backend>(endpoint) where, and on the kernel that, the command line says.
-template <class Program>
-int run_listening(const char* usage, int count, char** words) {
-    return run_main(usage, [&] {
-        auto where = coho::endpoint::loopback(7777);
-        std::string_view kernel = "native";
-        command_line line(count, words);
-        while (const auto flag = line.next_flag()) {
-            if (*flag == "--listen") where = line.endpoint();
-            else if (*flag == "--backend") kernel = line.value();
-            else line.unknown();
-        }
-        return run_on<Program>(kernel, {}, where);
-    });
-}
-
 }  // namespace example

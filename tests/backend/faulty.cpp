@@ -358,6 +358,31 @@ TEMPLATE_TEST_CASE("faulty: a lost datagram is reported as sent, and the others 
     CHECK(sum.of(fault::lost_datagram) > 0);
 }
 
+TEMPLATE_TEST_CASE("faulty: a batch that is lost is reported as sent, and the others arrive whole",
+                   "[faulty][batches]", KERNELS) {
+    const auto sum = run_seeds<TestType>({fault::lost_datagram}, 12, [&]() -> task<> {
+        auto from = udp_socket<TestType>::bind(endpoint::loopback(0)).value();
+        auto to = udp_socket<TestType>::bind(endpoint::loopback(0)).value();
+        auto sending = from.batches(), receiving = to.batches();
+        std::array<std::byte, 20> out, in;
+        for (std::uint64_t i = 0; i < 200; ++i) {
+            const auto lost_before = struck<TestType>(fault::lost_datagram);
+            support::fill(out, i);
+            // One call, so that all of it is lost or none.
+            auto sent = co_await sending.send(out, 8, to.local_endpoint());
+            REQUIRE(sent);
+            if (struck<TestType>(fault::lost_datagram) > lost_before) continue;
+            for (std::size_t filled = 0; filled < in.size();) {
+                auto batch = co_await receiving.receive(std::span(in).subspan(filled));
+                REQUIRE(batch);
+                filled += batch->bytes.size();
+            }
+            CHECK(in == out);
+        }
+    });
+    CHECK(sum.of(fault::lost_datagram) > 0);
+}
+
 TEMPLATE_TEST_CASE("faulty: what it refuses is told as the portable error, and moves no byte",
                    "[faulty]", KERNELS) {
     std::set<errc> openings, writes;

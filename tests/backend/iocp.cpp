@@ -298,6 +298,16 @@ TEST_CASE("a datagram that was cut is received, and says so", "[iocp]") {
     }
 }
 
+TEST_CASE("datagrams in batches are not supported, and the system is not asked for them",
+          "[iocp][batches]") {
+    kernel by;
+    CHECK(kernel::describe(by.batch_datagrams(own_socket)) == errc::not_supported);
+    trial<coho::request::send_to> sending{{own_socket, memory, {}, 50}};
+    CHECK(sending.start(by) == started::done);
+    CHECK(sending.reason() == errc::not_supported);
+    CHECK(by.count("send_to") == 0);
+}
+
 TEST_CASE("a wake is an entry without an operation", "[iocp]") {
     kernel by;
     by.wake();

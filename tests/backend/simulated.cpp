@@ -2,7 +2,9 @@
 
 #include <coho.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -352,6 +354,51 @@ TEST_CASE("simulated: datagrams are lost, doubled and overtaken, and never damag
         CHECK(lost > 0);
         CHECK(doubled > 0);
         CHECK(overtaken > 0);
+    });
+}
+
+TEST_CASE("simulated: each datagram of a batch has its own fate", "[simulated][batches]") {
+    coho::simulated_options options{.seed = 3};
+    options.faults = {fault::lost_datagram, fault::doubled_datagram, fault::overtaken_datagram};
+    options.faults_end = 1h;
+    while (coho::simulated(options).faults().drawn() != options.faults) ++options.seed;
+    run(options, []() -> task<> {
+        constexpr std::size_t count = 640;
+        std::array<std::byte, 4 * count> numbers;
+        std::array<std::byte, 65'535> buffer;
+        std::array<int, count> arrivals{};
+        int overtaken = 0, last = -1;
+        std::size_t largest = 0;
+        auto sender = udp_socket::bind({host(1), 0}).value();
+        auto receiver = udp_socket::bind({host(2), 53}).value();
+        auto sending = sender.batches();
+        auto receiving = receiver.batches();
+        for (int i = 0; i < int(count); ++i) std::memcpy(&numbers[4 * std::size_t(i)], &i, 4);
+        co_await coho::sleep(2ms);
+        auto sent = co_await sending.send(numbers, 4, receiver.local_endpoint());
+        CHECK(sent);
+        for (;;) {
+            auto batch = co_await coho::timeout(60s, receiving.receive(buffer));
+            if (!batch) break;
+            CHECK(batch->from == sender.local_endpoint());
+            for (const auto datagram : *batch) {
+                int number = -1;
+                REQUIRE(datagram.size() == 4);
+                std::memcpy(&number, datagram.data(), 4);
+                ++arrivals.at(static_cast<std::size_t>(number));
+                overtaken += number < last;
+                last = number;
+            }
+            largest = std::max(largest, batch->count());
+        }
+        int lost = 0, doubled = 0;
+        for (const int each : arrivals) lost += each == 0, doubled += each == 2;
+        CHECK(lost > 0);
+        CHECK(lost < int(count));
+        CHECK(doubled > 0);
+        CHECK(overtaken > 0);
+        CHECK(largest > 1);
+        CHECK(largest <= 64);
     });
 }
 

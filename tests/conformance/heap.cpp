@@ -61,6 +61,32 @@ task<> count_echoes(task<> (*serve)(coho::basic_tcp_stream<Backend>)) {
     CHECK(made == 0);
 }
 
+/// Batches that a socket sends to itself and sends on as it received them.
+template <class Backend>
+task<> count_batches() {
+    constexpr int warm = 100, counted = 1000;
+    constexpr std::size_t size = 200;
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    auto batches = socket.batches();
+    std::vector<std::byte> bytes(70 * size), buffer(65'535);
+    std::size_t moved = 0;
+    std::size_t before = 0;
+    for (int i = 0; i < warm + counted; ++i) {
+        if (i == warm) before = support::allocations();
+        auto sent = co_await batches.send(bytes, size, socket.local_endpoint());
+        if (!sent) break;
+        for (std::size_t left = bytes.size(); left > 0;) {
+            auto batch = co_await coho::timeout(30s, batches.receive(buffer));
+            if (!batch) break;
+            left -= batch->bytes.size();
+            moved += batch->count();
+        }
+    }
+    const auto made = support::allocations() - before;
+    CHECK(moved == 70 * (warm + counted));
+    CHECK(made == 0);
+}
+
 task<> nap() { co_await coho::sleep(1us); }
 
 /// One connection as a server and its client know it: accepted, one echo, closed.
@@ -157,6 +183,11 @@ TEMPLATE_TEST_CASE("an echo with a timeout on each operation allocates nothing",
 TEMPLATE_TEST_CASE("an echo of leases allocates nothing", "[conformance][heap][leases]",
                    COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([] { return count_echoes<TestType>(echo_leases<TestType>); });
+}
+
+TEMPLATE_TEST_CASE("batches of datagrams allocate nothing", "[conformance][heap][batches]",
+                   COHO_TEST_REAL_KERNELS) {
+    support::run_on<TestType>([] { return count_batches<TestType>(); });
 }
 
 TEMPLATE_TEST_CASE("children that come, sleep and end allocate nothing", "[conformance][heap]",

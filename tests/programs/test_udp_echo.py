@@ -3,6 +3,7 @@
 import random
 import signal
 import socket
+import struct
 
 import programs
 
@@ -10,8 +11,10 @@ LARGEST = 65507  # bytes: what IPv4 leaves of 65535 after its header and that of
 
 
 class UdpEcho(programs.ProgramTest):
+    arguments = ()
+
     def start_udp_echo(self, **others):
-        return self.start_server(name="udp_echo", **others)
+        return self.start_server(*self.arguments, name="udp_echo", **others)
 
     def client(self, server):
         family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
@@ -83,6 +86,24 @@ class UdpEcho(programs.ProgramTest):
                 server.process.send_signal(number)
                 self.assertEqual(server.wait(), 0, server.story())
                 self.assertEqual(server.printed.count("\n"), 1, server.story())
+
+
+class UdpEchoInBatches(UdpEcho):
+    """All of it again, and what is sent as one call."""
+
+    arguments = ("--batches",)
+
+    def test_datagrams_that_are_sent_at_once_come_back_one_by_one(self):
+        server = self.start_udp_echo()
+        client = self.client(server)
+        datagrams = [bytes([number]) * 200 for number in range(30)] + [b"the last is shorter"]
+        level, divided = socket.IPPROTO_UDP, 103  # UDP_SEGMENT
+        try:
+            client.sendmsg([b"".join(datagrams)], [(level, divided, struct.pack("H", 200))])
+        except OSError as refused:
+            self.skipTest(f"this system divides no datagrams: {refused}")
+        for datagram in datagrams:
+            self.assert_comes_back(server, client, datagram)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,27 @@ coho::task<> take_buffer(coho::lease* kept) {
     co_return;
 }
 
+template <class Backend>
+coho::task<> receive_alone_after_batches() {
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    (void)socket.batches();
+    auto moved = std::move(socket);
+    std::array<std::byte, 8> buffer;
+    (void)co_await moved.send_to({}, moved.local_endpoint());
+    (void)co_await moved.receive_from(buffer);
+}
+template <class Backend>
+coho::task<> ask_for_batches_under_a_receive() {
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    std::array<std::byte, 8> buffer;
+    auto ask = [&]() -> coho::task<> {
+        co_await coho::yield();
+        (void)socket.batches();
+        (void)co_await socket.send_to({}, socket.local_endpoint());
+    };
+    (void)co_await coho::when_all(socket.receive_from(buffer), ask());
+}
+
 /// Goes on waiting for what cannot come, whatever stop says.
 struct deaf_wait : coho::await_in_task<deaf_wait> {
     coho::started start(coho::environment&, std::coroutine_handle<>) noexcept {
@@ -154,6 +175,16 @@ TEST_CASE("a lease that outlives its scheduler ends the program", "[misuse]") {
     });
     CHECK(kept.signal == SIGABRT);
     CHECK(kept.says("destroy every lease before run() returns"));
+}
+
+TEMPLATE_TEST_CASE("datagrams received one by one from a socket of batches end the program",
+                   "[misuse][batches]", COHO_TEST_KERNELS) {
+    for (auto* const mistake :
+         {&receive_alone_after_batches<TestType>, &ask_for_batches_under_a_receive<TestType>}) {
+        const auto end = support::run_in_child([&] { return coho::run<TestType>(mistake); });
+        CHECK(end.signal == SIGABRT);
+        CHECK(end.says("receive from its batches alone"));
+    }
 }
 
 TEST_CASE("sockets outside of a scheduler, or of another kernel, end the program", "[misuse]") {

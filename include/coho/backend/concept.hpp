@@ -50,6 +50,8 @@ concept backend = performs<B, request::accept> && performs<B, request::connect> 
         { kernel.reuse_address(socket) } noexcept -> std::same_as<int>;
         { kernel.v6_only(socket, true) } noexcept -> std::same_as<int>;
         { kernel.set(socket, no_delay()) } noexcept -> std::same_as<int>;
+        // From now on one request may receive, or send, several datagrams; where it fails, but one.
+        { kernel.batch_datagrams(socket) } noexcept -> std::same_as<int>;
         // No operation may be pending on it; an acceptor is retired before its listener is closed.
         { kernel.close(socket) } noexcept;
         { kernel.retire(acceptor) } noexcept;

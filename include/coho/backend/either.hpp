@@ -139,6 +139,9 @@ public:
     int v6_only(handle socket, bool only) noexcept {
         return chosen([&](auto& kernel) { return kernel.v6_only(socket, only); });
     }
+    int batch_datagrams(handle socket) noexcept {
+        return chosen([&](auto& kernel) { return kernel.batch_datagrams(socket); });
+    }
     template <class Option>
     int set(handle socket, const Option& option) noexcept {
         return chosen([&](auto& kernel) { return kernel.set(socket, option); });

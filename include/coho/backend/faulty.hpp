@@ -29,8 +29,8 @@ struct faulty_options {
 /// from the start. Nothing of it allocates once it is made. Threads are those of the kernel below.
 ///
 /// What goes wrong with transfers goes wrong before they begin, so that what arrives is what was
-/// reported as sent; but a lost datagram is reported as sent, as every network does. A reset
-/// connection is shut down, which its peer sees as the end.
+/// reported as sent; but a lost datagram, or a batch of them, is reported as sent, as every network
+/// does. A reset connection is shut down, which its peer sees as the end.
 template <class Kernel>
 class faulty {
     /// A cancel that has not been passed on.
@@ -115,6 +115,7 @@ public:
     void close(handle socket) noexcept { kernel_.close(socket); }
     int reuse_address(handle socket) noexcept { return kernel_.reuse_address(socket); }
     int v6_only(handle socket, bool only) noexcept { return kernel_.v6_only(socket, only); }
+    int batch_datagrams(handle socket) noexcept { return kernel_.batch_datagrams(socket); }
     template <class Option>
     int set(handle socket, const Option& option) noexcept {
         return kernel_.set(socket, option);

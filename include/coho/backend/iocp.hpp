@@ -52,6 +52,8 @@ public:
     int attach(handle socket) noexcept { return calls().associate(socket, skips_completions_); }
     /// A port lets nobody leave; without operations it hears no more of the socket.
     void detach(handle) noexcept {}
+    /// Windows knows how (UDP_SEND_MSG_SIZE, UDP_RECV_MAX_COALESCED_SIZE), Wine does not.
+    int batch_datagrams(handle) noexcept { return windows_error::operation_not_supported; }
 
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {

@@ -175,6 +175,7 @@ struct port_request<Calls, request::send_to> : port_request_base<Calls, request:
     socket_address to;
 
     int issue(Calls& calls, std::size_t& moved) noexcept {
+        if (this->asked->size > 0) return windows_error::operation_not_supported;
         to = socket_address(this->asked->to);
         auto* data = const_cast<std::byte*>(this->asked->bytes.data());
         return calls.send_to(this->socket, Calls::make_buffer(data, this->asked->bytes.size()),

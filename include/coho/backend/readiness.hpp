@@ -1,5 +1,6 @@
 #pragma once
 
+#include "datagram_message.hpp"
 #include "lent_memory.hpp"
 #include "posix_sockets.hpp"
 
@@ -196,28 +197,20 @@ inline attempt_outcome readiness_attempt<request::send_vectored>::attempt(
 template <>
 inline attempt_outcome readiness_attempt<request::receive_from>::attempt(
     socket_readiness& readiness) noexcept {
-    socket_address sender;
-    iovec piece{asked->buffer.data(), asked->buffer.size()};
-    msghdr message{};
+    datagram_message message;
     const auto received = call(readiness, [&](int descriptor) {
-        message.msg_iov = &piece;
-        message.msg_iovlen = 1;
-        message.msg_name = sender.data();
-        message.msg_namelen = sender.size();
-        return ::recvmsg(descriptor, &message, 0);
+        return ::recvmsg(descriptor, message.to_receive(*asked), 0);
     });
-    asked->from = sender.where();
-    asked->truncated = message.msg_flags & MSG_TRUNC;
+    if (received >= 0) message.received(*asked);
     return {received};
 }
 
 template <>
 inline attempt_outcome readiness_attempt<request::send_to>::attempt(
     socket_readiness& readiness) noexcept {
-    const socket_address to(asked->to);
+    datagram_message message;
     return {call(readiness, [&](int descriptor) {
-        return ::sendto(descriptor, asked->bytes.data(), asked->bytes.size(), MSG_NOSIGNAL,
-                        to.data(), to.size());
+        return ::sendmsg(descriptor, message.to_send(*asked), MSG_NOSIGNAL);
     })};
 }
 

@@ -95,19 +95,31 @@ struct send_vectored {
     std::size_t count = 0;
 };
 
-/// One datagram. Outcome: the bytes received; what did not fit is lost, and `truncated` says so.
+/// One datagram, or several of one sender. Outcome: the bytes received; what did not fit is lost,
+/// and `truncated` says so.
 struct receive_from {
     handle socket = handle::none;
     std::span<std::byte> buffer;
     endpoint from;
     bool truncated = false;
+    /// Of each datagram but the last, which may be shorter; 0 where it is but one. Several come
+    /// only where batch_datagrams() asked for it.
+    std::size_t size = 0;
 };
 
-/// One datagram. Outcome: the bytes sent, which is all of them.
+/// What one call may send as several datagrams: so many, and so many bytes. A packet of 65,535
+/// bytes, less the headers of IPv6 and UDP, holds them all.
+inline constexpr std::size_t most_datagrams = 64;
+inline constexpr std::size_t most_datagram_bytes = 65'535 - 40 - 8;
+
+/// One datagram, or several. Outcome: the bytes sent, which is all of them.
 struct send_to {
     handle socket = handle::none;
     std::span<const std::byte> bytes;
     endpoint to;
+    /// Of each datagram but the last, which may be shorter; 0 where it is but one. Several go only
+    /// where batch_datagrams() gave 0, and even there a route may refuse it.
+    std::size_t size = 0;
 };
 
 /// Until a foreign handle can be read or written. Outcome: 0.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "datagram_message.hpp"
 #include "posix_sockets.hpp"
 #include "ring_data.hpp"
 
@@ -123,39 +124,24 @@ struct ring_state<request::send_vectored> : vectored_transfer<request::send_vect
     }
 };
 
-/// A datagram's message header.
 template <class Request>
 struct datagram_transfer : ring_request {
     Request* asked = nullptr;
     std::size_t progress = 0;
-    socket_address address;
-    iovec piece{};
-    msghdr message{};
-
-    msghdr* describe_message(void* data, std::size_t size) noexcept {
-        piece = {data, size};
-        message.msg_iov = &piece;
-        message.msg_iovlen = 1;
-        message.msg_name = address.data();
-        message.msg_namelen = address.size();
-        return &message;
-    }
+    datagram_message message;
 };
 
 template <>
 struct ring_state<request::receive_from> : datagram_transfer<request::receive_from> {
     static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
         auto& state = static_cast<ring_state&>(self);
-        state.address = socket_address();
-        io_uring_prep_recvmsg(
-            &entry, descriptor_of(state.asked->socket),
-            state.describe_message(state.asked->buffer.data(), state.asked->buffer.size()), 0);
+        io_uring_prep_recvmsg(&entry, descriptor_of(state.asked->socket),
+                              state.message.to_receive(*state.asked), 0);
     }
     static bool completed(ring_request& self, int outcome) noexcept {
         auto& state = static_cast<ring_state&>(self);
         if (outcome == -EINTR) return false;
-        state.asked->from = state.address.where();
-        state.asked->truncated = state.message.msg_flags & MSG_TRUNC;
+        if (outcome >= 0) state.message.received(*state.asked);
         state.waiter->outcome = outcome;
         return true;
     }
@@ -165,11 +151,8 @@ template <>
 struct ring_state<request::send_to> : datagram_transfer<request::send_to> {
     static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
         auto& state = static_cast<ring_state&>(self);
-        state.address = socket_address(state.asked->to);
-        auto* data = const_cast<std::byte*>(state.asked->bytes.data());
         io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket),
-                              state.describe_message(data, state.asked->bytes.size()),
-                              MSG_NOSIGNAL);
+                              state.message.to_send(*state.asked), MSG_NOSIGNAL);
     }
     static bool completed(ring_request& self, int outcome) noexcept {
         if (outcome == -EINTR) return false;

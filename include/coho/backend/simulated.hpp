@@ -201,18 +201,17 @@ private:
     std::intptr_t attempt(simulated_socket& mailbox, state<request::receive_from>& state) noexcept {
         if (mailbox.broken) return -mailbox.broken;
         if (!mailbox.first_datagram) return blocked;
-        const auto arrived = mailbox.pop_datagram();
-        auto& asked = *state.asked;
-        const auto size = arrived->size < asked.buffer.size() ? arrived->size : asked.buffer.size();
-        if (size > 0) std::memcpy(asked.buffer.data(), arrived->bytes.get(), size);
-        asked.from = arrived->from;
-        asked.truncated = size < arrived->size;
-        return static_cast<std::intptr_t>(size);
+        // How many are joined is for a kernel to say.
+        const auto most =
+            mailbox.batches_datagrams ? faults_.cut_short(request::most_datagrams) : 1;
+        return static_cast<std::intptr_t>(mailbox.take_datagrams(*state.asked, most));
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::send_to>& state) noexcept {
         if (faults_.strikes(fault::exhausted_buffers)) return -ENOBUFS;
         const auto& asked = *state.asked;
-        const int failed = send_datagram(socket, asked.to, asked.bytes);
+        const int failed = asked.size > 0
+                               ? send_datagrams(socket, asked.to, asked.bytes, asked.size)
+                               : send_datagram(socket, asked.to, asked.bytes);
         return failed ? -failed : static_cast<std::intptr_t>(asked.bytes.size());
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::poll>& state) noexcept {

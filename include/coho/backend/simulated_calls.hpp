@@ -71,6 +71,9 @@ public:
     int v6_only(handle number, bool only) noexcept {
         return put(number, &simulated_socket::v6_only, only);
     }
+    int batch_datagrams(handle number) noexcept {
+        return put(number, &simulated_socket::batches_datagrams, true);
+    }
     template <class Option>
     int set(handle number, const Option& option) noexcept {
         return put(number, place_of(option), option);

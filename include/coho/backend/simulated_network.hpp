@@ -118,6 +118,18 @@ protected:
         return found;
     }
 
+    /// Sends it all as datagrams of that size, each of which has its own fate.
+    int send_datagrams(simulated_socket& sender, const endpoint& to,
+                       std::span<const std::byte> bytes, std::size_t size) noexcept {
+        if (bytes.size() > largest_datagram) return EMSGSIZE;
+        if (bytes.size() > size * request::most_datagrams) return EINVAL;
+        while (!bytes.empty()) {
+            const auto each = bytes.first(size < bytes.size() ? size : bytes.size());
+            if (const int failed = send_datagram(sender, to, each)) return failed;
+            bytes = bytes.subspan(each.size());
+        }
+        return 0;
+    }
     int send_datagram(simulated_socket& sender, const endpoint& to,
                       std::span<const std::byte> bytes) noexcept {
         if (sender.dead) return EIO;

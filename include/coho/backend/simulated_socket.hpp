@@ -128,6 +128,7 @@ struct simulated_socket {
     simulated_datagram* first_datagram = nullptr;
     simulated_datagram* last_datagram = nullptr;
     std::size_t datagram_bytes = 0;
+    bool batches_datagrams = false;
 
     no_delay delay{.value = false};
     coho::keep_alive keep_alive{.value = false};
@@ -166,6 +167,31 @@ struct simulated_socket {
         (last_datagram ? last_datagram->next : first_datagram) = &arrived_now;
         last_datagram = &arrived_now;
         datagram_bytes += arrived_now.size;
+    }
+    /// Moves the first datagram into the buffer, with those after it that a kernel may join to it,
+    /// at most so many in all: of one sender and one size, but the last, which may be shorter. What
+    /// is not the first, and does not fit, waits. Gives the bytes.
+    std::size_t take_datagrams(request::receive_from& asked, std::size_t most) noexcept {
+        const auto first = pop_datagram();
+        const auto room = asked.buffer.size();
+        auto filled = first->size < room ? first->size : room;
+        if (filled > 0) std::memcpy(asked.buffer.data(), first->bytes.get(), filled);
+        asked.from = first->from;
+        asked.truncated = filled < first->size;
+        asked.size = 0;
+        auto last = first->size;
+        for (std::size_t count = 1; count < most && first_datagram; ++count) {
+            const auto& next = *first_datagram;
+            const bool joins = next.size > 0 && next.size <= last && last == first->size &&
+                               next.from == first->from && next.size <= room - filled;
+            if (!joins) break;
+            std::memcpy(&asked.buffer[filled], next.bytes.get(), next.size);
+            filled += next.size;
+            last = next.size;
+            asked.size = first->size;
+            pop_datagram();
+        }
+        return filled;
     }
     std::unique_ptr<simulated_datagram> pop_datagram() noexcept {
         std::unique_ptr<simulated_datagram> first(first_datagram);

@@ -4,10 +4,16 @@
 #include "../scheduler/scheduler.hpp"
 
 #include <array>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 namespace coho {
+
+/// The words that lead an error, such as "cannot connect to 127.0.0.1:80".
+inline error about(const error& cause, std::string_view attempt, const endpoint& where) noexcept {
+    return {cause, {attempt, print(where)}};
+}
 
 enum class socket_role : unsigned char { stream, listener, datagram, foreign };
 
@@ -91,6 +97,8 @@ public:
             }
         }
     }
+
+    bool is_used(direction side) const noexcept { return uses_[static_cast<int>(side)]; }
 
     class closing;
     /// See close() of the sockets. May be awaited by several; all of them wait.

@@ -18,11 +18,6 @@ struct connect_options {
     endpoint local{};
 };
 
-/// The words that lead an error, such as "cannot connect to 127.0.0.1:80".
-inline error about(const error& cause, std::string_view attempt, const endpoint& where) noexcept {
-    return {cause, {attempt, print(where)}};
-}
-
 /// A TCP connection: a stream of bytes each way, in order, without marks between messages. tcp(7).
 ///
 /// One task at a time may read, and one may write. Every operation gives an error rather than a

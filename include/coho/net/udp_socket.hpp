@@ -1,47 +1,8 @@
 #pragma once
 
-#include "socket.hpp"
-#include "tcp_stream.hpp"
+#include "datagram_operations.hpp"
 
 namespace coho {
-
-/// A datagram that arrived. Its bytes lie in the buffer that was given.
-struct datagram {
-    std::span<std::byte> bytes;
-    endpoint from;
-    /// It was longer than the buffer, and the rest is lost.
-    bool truncated = false;
-};
-
-template <backend Backend>
-class [[nodiscard]] receiving_from
-    : public socket_operation<receiving_from<Backend>, Backend, request::receive_from,
-                              direction::receive, socket_role::datagram> {
-public:
-    using receiving_from::socket_operation::socket_operation;
-
-    result<datagram> finish() noexcept {
-        auto outcome = this->outcome();
-        if (!outcome) return std::move(outcome).error();
-        auto& asked = this->request();
-        return datagram{asked.buffer.first(*outcome), asked.from, asked.truncated};
-    }
-};
-
-template <backend Backend>
-class [[nodiscard]] sending_to
-    : public socket_operation<sending_to<Backend>, Backend, request::send_to, direction::send,
-                              socket_role::datagram> {
-public:
-    using sending_to::socket_operation::socket_operation;
-
-    result<void> finish() noexcept {
-        const auto to = this->request().to;
-        auto outcome = this->outcome();
-        if (!outcome) return about(outcome.error(), "cannot send a datagram to ", to);
-        return {};
-    }
-};
 
 /// Sends and receives datagrams: messages with bounds, each on its own, which may be lost, doubled
 /// or overtaken. udp(7). One task at a time may receive, and one may send.
@@ -67,12 +28,24 @@ public:
 
     /// One datagram, from anybody. An empty one is a datagram too.
     [[nodiscard]] auto receive_from(std::span<std::byte> buffer) noexcept {
+        check(!in_batches_, one_by_one);
         return receiving_from<Backend>(socket_, {socket_.native_handle(), buffer, {}, false});
     }
     /// Sends all of it as one datagram: 65,507 bytes at most over IPv4, else
     /// errc::message_too_large.
     [[nodiscard]] auto send_to(std::span<const std::byte> bytes, endpoint to) noexcept {
         return sending_to<Backend>(socket_, {socket_.native_handle(), bytes, to});
+    }
+
+    /// Its datagrams in batches. From now on it is received from by batches alone; datagrams that
+    /// are sent one by one may still be.
+    ///
+    ///     auto batches = socket.batches();
+    ///     while (auto batch = co_await batches.receive(buffer)) ...
+    [[nodiscard]] basic_datagram_batches<Backend> batches() noexcept {
+        check(!socket_.is_used(direction::receive), one_by_one);
+        in_batches_ = true;
+        return basic_datagram_batches<Backend>(socket_);
     }
 
     /// What others still wait for on this socket ends as errc::cancelled.
@@ -98,10 +71,15 @@ public:
     handle native_handle() const noexcept { return socket_.native_handle(); }
 
 private:
+    static constexpr const char* one_by_one =
+        "receive_from() was used on a socket that receives batches, and would take several "
+        "datagrams for one; receive from its batches alone";
+
     explicit basic_udp_socket(socket_type&& bound) noexcept
         : socket_(std::move(bound)) {}
 
     socket_type socket_;
+    bool in_batches_ = false;
 };
 
 using udp_socket = basic_udp_socket<native>;
