@@ -17,13 +17,7 @@ struct plain_echo {
 
     template <class Backend>
     static coho::task<> serve(coho::endpoint where) {
-        auto listener = coho::basic_tcp_listener<Backend>::bind(where).value();
-        coho::task_group connections;
-        example::announce(listener.local_endpoint(),
-                          coho::scheduler<Backend>::current().backend_name());
-        while (auto accepted = co_await listener.accept())
-            co_await connections.spawn(echo<Backend>, std::move(*accepted));
-        co_await connections.join();
+        return serve_each<Backend>(where, echo<Backend>);
     }
 };
 

@@ -3,6 +3,19 @@
 #include "../examples/command_line.hpp"
 #include "sockets.h"
 
+/// Serves every connection by a task of its own.
+template <class Backend>
+coho::task<> serve_each(coho::endpoint where,
+                        coho::task<> (*serve)(coho::basic_tcp_stream<Backend>)) {
+    auto listener = coho::basic_tcp_listener<Backend>::bind(where).value();
+    coho::task_group connections;
+    example::announce(listener.local_endpoint(),
+                      coho::scheduler<Backend>::current().backend_name());
+    while (auto accepted = co_await listener.accept())
+        co_await connections.spawn(serve, std::move(*accepted));
+    co_await connections.join();
+}
+
 /// Runs Program::serve<Backend>(endpoint) where the command line says.
 template <class Program>
 int run_server(int count, char** words) {

@@ -46,6 +46,8 @@ ECHO_SERVERS = (
     Server("libuv", "benchmarks/uv_echo"),
     Server("blocking threads", "benchmarks/blocking_echo"),
 )
+LEASE_SERVERS = tuple(dataclasses.replace(server, name=server.name.replace("coho", "coho with leases"))
+                      for server in coho_on_each_kernel("benchmarks/coho_leases"))
 BROADCAST_SERVERS = (
     *coho_on_each_kernel("benchmarks/coho_broadcast"),
     Server("C on io_uring", "benchmarks/io_uring_broadcast"),
@@ -95,7 +97,8 @@ def echo_row(connections, size=64, in_flight=1, spin=False):
     flights = {1: "one", 32: "32"}
     group = "Others" if spin else f"Echo of {sizes[size]}, {flights[in_flight]} in flight"
     load = ("--size", str(size), "--in-flight", str(in_flight)) + ("--spin",) * spin
-    return Row(name, title, group, ECHO_SERVERS, load, connections, spin=spin,
+    servers = ECHO_SERVERS + LEASE_SERVERS * (in_flight == 1 and not spin)
+    return Row(name, title, group, servers, load, connections, spin=spin,
                bytes_in_flight=connections * size * in_flight)
 
 
@@ -122,10 +125,10 @@ ROWS = {row.name: row for row in [
         ("--work", "datagrams", "--size", "200", "--in-flight", "32"), unit="datagram",
         about="32 in flight from one client; in batches, 8 of 64 datagrams, which the kernel divides and joins on "
               "both sides."),
-    Row("memory", "8,000 connections that spoke once", "Memory of idle connections", ECHO_SERVERS,
+    Row("memory", "8,000 connections that spoke once", "Memory of idle connections", ECHO_SERVERS + LEASE_SERVERS,
         ("--work", "idle"), connections=8_000, kind="memory",
-        about="By how much the server's own memory (`Anonymous` in `/proc/PID/smaps_rollup`) grew, for each. The "
-              "kernel's memory is not counted."),
+        about="By how much the server's own memory (`Anonymous` in `/proc/PID/smaps_rollup`) grew, for each, while "
+              "1,000 others had spoken before. The kernel's memory is not counted."),
     operation_row("call", "await a task that returns at once"),
     operation_row("yield", "yield to the ready queue"),
     operation_row("spawn-and-join", "spawn and join a task"),
@@ -201,6 +204,9 @@ WANTED = [
            servers="coho in batches"),
     Wanted(("datagrams",), THROUGHPUT, "datagrams/s, times batches in C", "batches in C", least=0.9,
            servers="coho in batches"),
+    Wanted(("memory",), MEMORY, "bytes of an idle connection", most=512, servers="coho with leases"),
+    Wanted(("echo-64-16k", "echo-1000-16k"), CPU, "CPU per message, times the better C server", "C", most=1.05,
+           servers="coho with leases"),
     Wanted(("call",), NANOSECONDS, "ns", most=5),
     Wanted(("yield",), NANOSECONDS, "ns", most=4),
     Wanted(("spawn-and-join",), NANOSECONDS, "ns", most=30),

@@ -252,7 +252,8 @@ private:
     /// They had bytes but no buffer, and now have one.
     intrusive_queue<buffer_waiter> granted_;
     block_table<known_socket> sockets_;
-    std::array<epoll_event, 256> events_;
+    // No more than a turn of the loop resumes, so that nothing lies about in buffers meanwhile.
+    std::array<epoll_event, 128> events_;
 };
 
 static_assert(backend<epoll>);
