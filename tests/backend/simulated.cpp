@@ -6,7 +6,6 @@
 #include <array>
 #include <cstring>
 #include <string>
-#include <vector>
 
 using namespace std::chrono_literals;
 using coho::as_bytes;
@@ -159,20 +158,6 @@ TEST_CASE("simulated: a connection is the only one between its two ends", "[simu
         co_await first->close();
         auto third = co_await stream::connect(listening.local_endpoint(), options);
         CHECK(third);
-    });
-}
-
-TEST_CASE("simulated: a host that has given out all its ports says so", "[simulated]") {
-    run(calm(), []() -> task<> {
-        std::vector<udp_socket> sockets;
-        for (int i = 49'152; i <= 65'535; ++i) {
-            auto bound = udp_socket::bind({host(1), static_cast<std::uint16_t>(i)});
-            REQUIRE(bound);
-            sockets.push_back(std::move(*bound));
-        }
-        CHECK(udp_socket::bind({host(1), 0}).error() == errc::address_in_use);
-        CHECK(udp_socket::bind({host(2), 0}));
-        co_return;
     });
 }
 
