@@ -358,6 +358,7 @@ TEMPLATE_TEST_CASE("faulty: a lost datagram is reported as sent, and the others 
     CHECK(sum.of(fault::lost_datagram) > 0);
 }
 
+#ifndef _WIN32  // where a batch is many calls, each of which may be lost
 TEMPLATE_TEST_CASE("faulty: a batch that is lost is reported as sent, and the others arrive whole",
                    "[faulty][batches]", KERNELS) {
     const auto sum = run_seeds<TestType>({fault::lost_datagram}, 12, [&]() -> task<> {
@@ -382,6 +383,7 @@ TEMPLATE_TEST_CASE("faulty: a batch that is lost is reported as sent, and the ot
     });
     CHECK(sum.of(fault::lost_datagram) > 0);
 }
+#endif
 
 TEMPLATE_TEST_CASE("faulty: what it refuses is told as the portable error, and moves no byte",
                    "[faulty]", KERNELS) {
