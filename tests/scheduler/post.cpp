@@ -164,14 +164,17 @@ TEMPLATE_TEST_CASE("H7: work posted while the loop ends is finished once, done o
         {
             coho::scheduler<TestType> world;
             std::thread other([&] {
-                for (std::size_t i = 0; i < pieces; ++i) {
+                for (std::size_t i = 0; i + 1 < pieces; ++i) {
                     world.post(work[i]);
-                    if (static_cast<int>(i) == round % 64) world.request_stop();
+                    if (static_cast<int>(i) == round % 63) world.request_stop();
                 }
             });
             CHECK(world.run(wait_for_stop) == 0);
             other.join();
+            // Nobody runs it any more.
+            world.post(work.back());
         }
+        CHECK(work.back().dropped == 1);
         for (const auto& each : work) {
             done += each.done;
             dropped += each.dropped;
