@@ -97,6 +97,18 @@ task<> receive_one(coho::basic_tcp_stream<Backend>* stream, coho::result<lease>*
     *received = co_await incoming.next();
 }
 
+/// Has one more wait for a buffer, whose bytes are there.
+template <class Backend>
+task<> wait_for_buffer(support::stream_pair<Backend>& ends, std::string_view text,
+                       coho::task_group& group, coho::result<lease>& received) {
+    const auto& pool = coho::scheduler<Backend>::current().buffers();
+    const auto before = pool.waiting();
+    auto sent = co_await ends.client.write_all(as_bytes(text));
+    REQUIRE(sent);
+    co_await group.spawn(receive_one<Backend>, &ends.server, &received);
+    while (pool.waiting() == before) co_await coho::yield();
+}
+
 /// How often the loop asks its kernel.
 template <class Backend>
 struct counting : Backend {
@@ -255,24 +267,15 @@ TEMPLATE_TEST_CASE("H14: connections that wait for a buffer are served in turn",
         auto held = take_all_but(0, pool);
         auto greedy = co_await connect_pair<TestType>();
         auto modest = co_await connect_pair<TestType>();
-        auto sent = co_await greedy.client.write_all(as_bytes("first"));
-        REQUIRE(sent);
-        sent = co_await modest.client.write_all(as_bytes("second"));
-        REQUIRE(sent);
         coho::result<lease> first = errc::other, second = errc::other, third = errc::other;
         coho::task_group group;
-        co_await group.spawn(receive_one<TestType>, &greedy.server, &first);
-        while (pool.waiting() < 1) co_await coho::yield();
-        co_await group.spawn(receive_one<TestType>, &modest.server, &second);
-        while (pool.waiting() < 2) co_await coho::yield();
+        co_await wait_for_buffer(greedy, "first", group, first);
+        co_await wait_for_buffer(modest, "second", group, second);
         held.pop_back();
         while (!first) co_await coho::yield();
         CHECK(as_text(first->bytes()) == "first");
         // More for the one who was served, but it is the other's turn.
-        sent = co_await greedy.client.write_all(as_bytes("more"));
-        REQUIRE(sent);
-        co_await group.spawn(receive_one<TestType>, &greedy.server, &third);
-        while (pool.waiting() < 2) co_await coho::yield();
+        co_await wait_for_buffer(greedy, "more", group, third);
         first = errc::other;
         while (!second) co_await coho::yield();
         CHECK(as_text(second->bytes()) == "second");
@@ -292,12 +295,9 @@ TEMPLATE_TEST_CASE("H14: who waits for a buffer stops when asked, and its bytes 
         auto held = take_all_but(0, pool);
         auto pair = co_await connect_pair<TestType>();
         auto incoming = pair.server.incoming();
-        auto sent = co_await pair.client.write_all(as_bytes("patience"));
-        REQUIRE(sent);
         coho::result<lease> received = errc::other;
         coho::task_group group;
-        co_await group.spawn(receive_one<TestType>, &pair.server, &received);
-        while (pool.waiting() == 0) co_await coho::yield();
+        co_await wait_for_buffer(pair, "patience", group, received);
         group.request_stop();
         co_await group.join();
         CHECK(reason_of(received) == errc::cancelled);
@@ -316,12 +316,9 @@ TEMPLATE_TEST_CASE("H14: a stream that is closed lets who waits for a buffer go"
         auto& pool = pool_of<TestType>(count);
         auto held = take_all_but(0, pool);
         auto pair = co_await connect_pair<TestType>();
-        auto sent = co_await pair.client.write_all(as_bytes("in vain"));
-        REQUIRE(sent);
         coho::result<lease> received = errc::other;
         coho::task_group group;
-        co_await group.spawn(receive_one<TestType>, &pair.server, &received);
-        while (pool.waiting() == 0) co_await coho::yield();
+        co_await wait_for_buffer(pair, "in vain", group, received);
         co_await pair.server.close();
         co_await group.join();
         CHECK(reason_of(received) == errc::cancelled);

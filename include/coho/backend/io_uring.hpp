@@ -394,11 +394,7 @@ private:
         if (!submit_leased(state)) finish_leased(state, -EAGAIN);
     }
     void finish_leased(ring_state<request::receive_leased>& state, int outcome) noexcept {
-        if (outcome > 0) {
-            state.held().fill(static_cast<std::size_t>(outcome));
-        } else {
-            state.give_up(*state.asked->buffers);
-        }
+        state.settle(outcome, *state.asked->buffers);
         state.waiter->complete(outcome, completed_);
     }
     /// Those who had bytes but no buffer, and now have one.

@@ -78,12 +78,9 @@ struct port_request<Calls, request::receive_leased>
             (void)obtain(*this->asked->buffers);
             return false;
         }
-        if (!number && moved > 0) {
-            held().fill(moved);
-        } else {
-            give_up(*this->asked->buffers);
-        }
-        return this->finish(number ? -number : static_cast<std::intptr_t>(moved));
+        const auto outcome = number ? -number : static_cast<std::intptr_t>(moved);
+        settle(outcome, *this->asked->buffers);
+        return this->finish(outcome);
     }
 };
 

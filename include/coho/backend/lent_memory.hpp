@@ -2,6 +2,7 @@
 
 #include "request.hpp"
 
+#include "../buffer/buffer_pool.hpp"
 #include "../core/sanitizers.hpp"
 
 #include <concepts>
@@ -9,6 +10,13 @@
 #include <cstring>
 
 namespace coho {
+
+/// What the state of a request has of a pool: the buffer that bytes are received into, once there
+/// are some; mostly nothing.
+template <class Request>
+struct leased_buffer {};
+template <>
+struct leased_buffer<request::receive_leased> : buffer_waiter {};
 
 /// Calls take(data, size) for each piece of memory that the request lends to the kernel until it is
 /// over.

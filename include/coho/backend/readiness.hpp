@@ -4,7 +4,6 @@
 #include "lent_memory.hpp"
 #include "posix_sockets.hpp"
 
-#include "../buffer/buffer_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <concepts>
@@ -40,17 +39,10 @@ struct pending_attempt {
     attempt_outcome (*again)(pending_attempt&, socket_readiness&) noexcept = nullptr;
 };
 
-/// What a request has besides: nothing, mostly.
-template <class Request>
-struct readiness_extra {};
-/// The buffer that bytes are received into, once there are some.
-template <>
-struct readiness_extra<request::receive_leased> : buffer_waiter {};
-
 /// How a request is done on a socket that does not block: tried, and tried again when it may
 /// succeed.
 template <class Request>
-struct readiness_attempt : pending_attempt, readiness_extra<Request> {
+struct readiness_attempt : pending_attempt, leased_buffer<Request> {
     Request* asked = nullptr;
 
     void prepare(operation& each, Request& request) noexcept {
@@ -156,11 +148,7 @@ inline attempt_outcome readiness_attempt<request::receive_leased>::attempt(
     const auto moved = stream(readiness, room.size(), false, [&](int descriptor) {
         return ::recv(descriptor, room.data(), room.size(), 0);
     });
-    if (moved.value > 0) {
-        held().fill(static_cast<std::size_t>(moved.value));
-    } else {
-        give_up(*asked->buffers);
-    }
+    settle(moved.value, *asked->buffers);
     return moved;
 }
 

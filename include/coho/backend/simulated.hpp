@@ -114,7 +114,7 @@ public:
         note(happening::turn, ++turns_, 0);
         check(options_.most_turns == 0 || turns_ <= options_.most_turns,
               "a simulated world has come to no end within its limit of turns");
-        if (stop_at_turn_ > 0 && turns_ >= stop_at_turn_ && stop_asked_at_ == never) {
+        if (stop_at_turn_ > 0 && turns_ >= stop_at_turn_ && may_ask_to_stop()) {
             note(happening::stop_asked, turns_, 0);
             ask_to_stop();
         }
@@ -174,11 +174,7 @@ private:
         const auto most = faults_.cut_short(room.size());
         const auto moved = take_bytes(socket, room.first(most));
         count_short(moved, most, room.size());
-        if (moved > 0) {
-            state.held().fill(static_cast<std::size_t>(moved));
-        } else {
-            state.give_up(*state.asked->buffers);
-        }
+        state.settle(moved, *state.asked->buffers);
         return moved;
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::send>& state) noexcept {
@@ -395,8 +391,11 @@ private:
             happen_to(*socket, event);
         }
     }
+    bool may_ask_to_stop() const noexcept {
+        return stop_asked_at_ == never && faults_.has(fault::stop_request);
+    }
     void ask_to_stop() noexcept {
-        if (stop_asked_at_ != never || !faults_.has(fault::stop_request)) return;
+        if (!may_ask_to_stop()) return;
         stop_asked_at_ = now_;
         faults_.count(fault::stop_request);
         if (loop_) loop_->request_stop();

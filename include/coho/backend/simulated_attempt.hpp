@@ -3,7 +3,6 @@
 #include "lent_memory.hpp"
 #include "simulated_socket.hpp"
 
-#include "../buffer/buffer_pool.hpp"
 #include "../core/check.hpp"
 #include "../core/operation.hpp"
 
@@ -29,16 +28,9 @@ struct simulated_attempt {
     bool fills = false;
 };
 
-/// What a request has besides: nothing, mostly.
-template <class Request>
-struct simulated_extra {};
-/// The buffer that bytes are received into, once there are some.
-template <>
-struct simulated_extra<request::receive_leased> : buffer_waiter {};
-
 /// A request that a simulated kernel works on.
 template <class Request>
-struct simulated_state : simulated_attempt, simulated_extra<Request> {
+struct simulated_state : simulated_attempt, leased_buffer<Request> {
     Request* asked = nullptr;
     std::size_t progress = 0;
 

@@ -211,11 +211,9 @@ private:
               "a simulated way loses less than all; to cut it, use partition()");
     }
     bool is_own_end(const endpoint& where) noexcept {
-        bool found = false;
-        sockets_.for_each([&](const simulated_socket& each) {
-            found = found || (!each.dead && each.local == where);
+        return sockets_.has([&](const simulated_socket& each) {
+            return !each.dead && each.local == where;
         });
-        return found;
     }
     /// 0 where all are taken.
     std::uint16_t free_port(const endpoint& where) noexcept {

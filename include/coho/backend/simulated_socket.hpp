@@ -245,6 +245,14 @@ public:
             if (sockets_[i]) function(*sockets_[i]);
         }
     }
+    /// Whether the function is true of one of them.
+    template <class Function>
+    bool has(Function&& function) noexcept {
+        for (std::size_t i = 0; i < end_; ++i) {
+            if (sockets_[i] && function(*sockets_[i])) return true;
+        }
+        return false;
+    }
 
     /// Gives the socket a number; false where there is no memory.
     bool open(simulated_socket& opened, bool reuse) noexcept {

@@ -275,14 +275,12 @@ private:
 
     /// Whether another connection has the same two ends. connect(2).
     bool is_taken(const simulated_socket& client) noexcept {
-        bool taken = false;
-        sockets_.for_each([&](const simulated_socket& each) {
-            taken = taken || (&each != &client && !each.dead && !each.broken &&
-                              (each.stage == simulated_stage::connecting ||
-                               each.stage == simulated_stage::connected) &&
-                              each.local == client.local && each.remote == client.remote);
+        return sockets_.has([&](const simulated_socket& each) {
+            return &each != &client && !each.dead && !each.broken &&
+                   (each.stage == simulated_stage::connecting ||
+                    each.stage == simulated_stage::connected) &&
+                   each.local == client.local && each.remote == client.remote;
         });
-        return taken;
     }
     static bool is_connecting(const simulated_socket& socket, std::uint64_t attempt) noexcept {
         return socket.stage == simulated_stage::connecting && socket.connect_attempt == attempt;
