@@ -44,20 +44,21 @@ inline constexpr auto read_carefully = [](auto& stream, std::span<std::byte> mes
 // [client]
 using simulated_stream = coho::basic_tcp_stream<coho::simulated>;
 
-/// Gives false where an answer came and was wrong.
-inline coho::task<bool> ask(coho::ip_address from, coho::endpoint where) {
+/// How many answers it got, of ten; below 0 where one was wrong.
+inline coho::task<int> ask(coho::ip_address from, coho::endpoint where) {
     request numbers{40, 2};
     reply sum{};
     auto stream = co_await simulated_stream::connect(where, {.local = {from, 0}});
-    for (int i = 0; stream && i < 10; ++i) {
+    int answers = 0;
+    for (; stream && answers < 10; ++answers) {
         numbers[0] += 1000;
         auto sent = co_await stream->write_all(bytes_of(numbers));
         auto came = co_await coho::timeout(5s, stream->read_exactly(bytes_of(sum)));
         if (!sent || !came) break;
-        if (sum[0] != numbers[0] + numbers[1]) co_return false;
+        if (sum[0] != numbers[0] + numbers[1]) co_return -1;
         co_await coho::sleep(1s);
     }
-    co_return true;
+    co_return answers;
 }
 // [end]
 
@@ -71,9 +72,12 @@ coho::task<int> world(Read read) {
     auto [first, second] =
         co_await coho::when_all(ask(coho::ip_address::v4({10, 0, 0, 2}), where),
                                 ask(coho::ip_address::v4({10, 0, 0, 3}), where));
+    // Bad days last for 30 seconds. Whoever asks later is answered, unless stop was asked before.
+    int late = 10;
+    if (co_await coho::sleep(30s)) late = co_await ask(coho::ip_address::v4({10, 0, 0, 4}), where);
     server.request_stop();
     co_await server.join();
-    co_return first && second ? 0 : 1;
+    co_return first >= 0 && second >= 0 && late == 10 ? 0 : 1;
 }
 // [end]
 
