@@ -62,10 +62,11 @@ static asio::awaitable<void> timer(benchmark::State& state) {
     std::vector<asio::steady_timer> timers;
     for (int i = 0; i < 1000; ++i) timers.emplace_back(context);
     std::size_t next = 0;
+    const auto begin = std::chrono::steady_clock::now() + 30s;
     for (auto each : state) {
         (void)each;
         auto& rearmed = timers[next++ % timers.size()];
-        rearmed.expires_after(30s);
+        rearmed.expires_at(begin + next * 100ns);
         rearmed.async_wait([](asio::error_code) {});
         if (next % 100 == 0) co_await asio::post(use_awaitable);
     }

@@ -20,16 +20,18 @@ coho::task<> serve_each(coho::endpoint where,
 template <class Program>
 int run_server(int count, char** words) {
     raise_descriptor_limit();
-    const char* usage = "[--listen HOST:PORT] [--backend native|io_uring|epoll]";
+    const char* usage = "[--listen HOST:PORT] [--backend native|io_uring|epoll] [--spin MICROSECONDS]";
     return example::run_main(usage, [&] {
         auto where = coho::endpoint::loopback(7777);
         std::string_view kernel = "native";
+        coho::run_options options;
         example::command_line line(count, words);
         while (const auto flag = line.next_flag()) {
             if (*flag == "--listen") where = line.endpoint();
             else if (*flag == "--backend") kernel = line.value();
+            else if (*flag == "--spin") options.spin = std::chrono::microseconds(line.number());
             else line.unknown();
         }
-        return example::run_on<Program>(kernel, {}, where);
+        return example::run_on<Program>(kernel, options, where);
     });
 }

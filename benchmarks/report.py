@@ -73,12 +73,6 @@ def write_document(results, description, left_out, command, path):
         "echo costs, the same to the digit on every run, is said by `tools/count-instructions`.", "",
         SPIN_NOTE, "",
     ]
-    judged = list(judge(results))
-    if judged:
-        text += ["## What is wanted, and what was measured", ""]
-        lines = [[row.name, server.name, meaning, limit, "held" if held else "**missed**", f"{number:.3f}"]
-                 for row, server, meaning, number, limit, held in judged]
-        text += [*markdown_table(["row", "server", "figure", "wanted", "", "measured"], lines, 5), ""]
     for group, rows in groups_of(results).items():
         picture = path.with_name("benchmarks-" + group.lower().replace(",", "").replace(" ", "-") + ".png")
         text += [f"## {group}", ""]
@@ -91,6 +85,12 @@ def write_document(results, description, left_out, command, path):
             heading, lines = cells(row, by_server)
             text += [row.about, ""] if row.about else []
             text += [*markdown_table([f"{row.title} (`{row.name}`)", *heading[1:]], lines), ""]
+    judged = list(judge(results))
+    if judged:
+        text += ["## What is wanted, and what was measured", ""]
+        lines = [[row.name, server.name, meaning, limit, "held" if held else "**missed**", f"{number:.3f}"]
+                 for row, server, meaning, number, limit, held in judged]
+        text += [*markdown_table(["row", "server", "figure", "wanted", "", "measured"], lines, 5), ""]
     if left_out:
         text += ["## Left out", "", *(f"- {sentence}" for sentence in left_out), ""]
     path.write_text("\n".join(text))
@@ -114,12 +114,12 @@ def operations_table(rows):
 def panels_of(row):
     """Title, metric, and the peer that bars are labelled with a ratio to."""
     if row.kind == "memory":
-        return [("bytes of memory for each connection, less is better", MEMORY, "C")]
+        return [("bytes each, less is better", MEMORY, "C")]
     if row.kind == "operation":
         return [("nanoseconds, less is better", NANOSECONDS, "Asio")]
     if row.spin:
         return [("round trip in µs", P50, "blocking"),
-                ("99th percentile of round trips in µs, less is better", P99, "")]
+                ("99 of 100 are quicker than, in µs", P99, "")]
     units = f"{row.unit}s/s".replace("ys/", "ies/")
     return [(f"{units}, more is better", THROUGHPUT, "blocking"),
             (f"server CPU per {row.unit} in µs, less is better", CPU, "C")]

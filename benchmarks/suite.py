@@ -34,20 +34,21 @@ class Server:
         return ""
 
 
-def coho_on_each_kernel(program):
-    return tuple(Server(f"coho on {kernel}", program, ("--backend", kernel)) for kernel in ("io_uring", "epoll"))
+def coho_on_each_kernel(program, name="coho", arguments=(), load=()):
+    return tuple(Server(f"{name} on {kernel}", program, ("--backend", kernel, *arguments), load)
+                 for kernel in ("io_uring", "epoll"))
 
 
 ECHO_SERVERS = (
-    *coho_on_each_kernel("examples/echo_server"),
+    *coho_on_each_kernel("benchmarks/coho_echo"),
     Server("C on io_uring", "benchmarks/io_uring_echo"),
     Server("C on epoll", "benchmarks/epoll_echo"),
     Server("Asio", "benchmarks/asio_echo"),
     Server("libuv", "benchmarks/uv_echo"),
     Server("blocking threads", "benchmarks/blocking_echo"),
 )
-LEASE_SERVERS = tuple(dataclasses.replace(server, name=server.name.replace("coho", "coho with leases"))
-                      for server in coho_on_each_kernel("benchmarks/coho_leases"))
+LEASE_SERVERS = coho_on_each_kernel("benchmarks/coho_leases", "coho with leases")
+LIMITED_SERVERS = coho_on_each_kernel("examples/echo_server", "coho with time limits")
 BROADCAST_SERVERS = (
     *coho_on_each_kernel("benchmarks/coho_broadcast"),
     Server("C on io_uring", "benchmarks/io_uring_broadcast"),
@@ -58,9 +59,7 @@ BROADCAST_SERVERS = (
 IN_BATCHES = ("--segments", "64", "--in-flight", "8")
 DATAGRAM_SERVERS = (
     *coho_on_each_kernel("examples/udp_echo"),
-    *(dataclasses.replace(server, name=server.name.replace("coho", "coho in batches"),
-                          arguments=(*server.arguments, "--batches"), load=IN_BATCHES)
-      for server in coho_on_each_kernel("examples/udp_echo")),
+    *coho_on_each_kernel("examples/udp_echo", "coho in batches", ("--batches",), IN_BATCHES),
     Server("Asio", "benchmarks/asio_datagrams"),
     Server("libuv", "benchmarks/uv_datagrams"),
     Server("blocking loop in C", "benchmarks/blocking_datagrams"),
@@ -97,8 +96,12 @@ def echo_row(connections, size=64, in_flight=1, spin=False):
     flights = {1: "one", 32: "32"}
     group = "Others" if spin else f"Echo of {sizes[size]}, {flights[in_flight]} in flight"
     load = ("--size", str(size), "--in-flight", str(in_flight)) + ("--spin",) * spin
-    servers = ECHO_SERVERS + LEASE_SERVERS * (in_flight == 1 and not spin)
-    return Row(name, title, group, servers, load, connections, spin=spin,
+    servers = ECHO_SERVERS
+    if in_flight == 1 and not spin:
+        servers += LEASE_SERVERS + LIMITED_SERVERS * (size == 64)
+    about = ("\"With time limits\" is `examples/echo_server`, where each read and each write has one; the others have "
+             "none." if name == "echo-1" else "")
+    return Row(name, title, group, servers, load, connections, about=about, spin=spin,
                bytes_in_flight=connections * size * in_flight)
 
 
