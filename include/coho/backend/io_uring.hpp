@@ -92,9 +92,7 @@ public:
         } else {
             auto* entry = next_entry();
             if (!entry) return finish_now(each, -EAGAIN);
-            if constexpr (needs_ring_request<Request>) state.waiter = &each;
-            prepare_submission(*entry, state, request);
-            io_uring_sqe_set_data64(entry, ring_data_of(each, state));
+            prepare_submission(*entry, each, state, request);
             return started::pending;
         }
     }
@@ -348,7 +346,6 @@ private:
             return false;
         }
         request.of->prepare(request, *entry);
-        io_uring_sqe_set_data64(entry, ring_data(&request, ring_tag::request));
         return true;
     }
     started start_leased(operation& each, ring_state<request::receive_leased>& state,
