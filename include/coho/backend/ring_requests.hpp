@@ -21,6 +21,7 @@ namespace coho {
 /// it.
 struct ring_request {
     struct kind {
+        /// The submission for what is left, which names this in its completions.
         void (*prepare)(ring_request&, io_uring_sqe&) noexcept;
         /// True where it is over; false where it is to be prepared and submitted again.
         bool (*completed)(ring_request&, int outcome) noexcept;

@@ -110,10 +110,9 @@ public:
     std::size_t sending() const noexcept { return sending_; }
     /// Buffers that can be had at once.
     std::size_t idle() const noexcept { return count_ - leased_ - lent_ - sending_; }
-    /// Whether it is that loop's.
-    bool belongs_to(const event_loop& loop) const noexcept { return home_ == &loop; }
     /// Those who wait for a buffer now.
     std::size_t waiting() const noexcept { return waiting_; }
+    bool belongs_to(const event_loop& loop) const noexcept { return home_ == &loop; }
 
     /// An empty buffer, or a null lease where none is left.
     lease try_take() noexcept {
