@@ -20,18 +20,26 @@ coho::task<> serve_each(coho::endpoint where,
 template <class Program>
 int run_server(int count, char** words) {
     raise_descriptor_limit();
-    const char* usage = "[--listen HOST:PORT] [--backend native|io_uring|epoll] [--spin MICROSECONDS]";
+    const char* usage = "[--listen HOST:PORT] [--backend native|io_uring|epoll] "
+                        "[--spin MICROSECONDS] [--buffer-size BYTES] [--zero-copy-from BYTES], "
+                        "the last on io_uring";
     return example::run_main(usage, [&] {
         auto where = coho::endpoint::loopback(7777);
         std::string_view kernel = "native";
         coho::run_options options;
+        std::size_t zero_copy_from = 0;
         example::command_line line(count, words);
         while (const auto flag = line.next_flag()) {
             if (*flag == "--listen") where = line.endpoint();
             else if (*flag == "--backend") kernel = line.value();
             else if (*flag == "--spin") options.spin = std::chrono::microseconds(line.number());
+            else if (*flag == "--buffer-size") options.buffers.size = line.number();
+            else if (*flag == "--zero-copy-from") zero_copy_from = line.number();
             else line.unknown();
         }
-        return example::run_on<Program>(kernel, options, where);
+        if (zero_copy_from == 0) return example::run_on<Program>(kernel, options, where);
+        coho::scheduler<coho::io_uring> loop({.zero_copy_from = zero_copy_from});
+        loop.use_buffers(options.buffers);
+        return loop.run(Program::template serve<coho::io_uring>, where);
     });
 }

@@ -169,6 +169,46 @@ TEST_CASE("a lease that is on its way home when the scheduler ends gets there", 
     }) == 0);
 }
 
+TEST_CASE("H18: a buffer that a kernel sends from goes home after the lease and every send",
+          "[pool][H18]") {
+    const bool lease_ends_first = GENERATE(true, false);
+    support::run_on<support::any_kernel>([=]() -> task<> {
+        auto& pool = pool_of(2);
+        std::vector<int> order;
+        auto held = pool.try_take();
+        auto other = pool.try_take();
+        coho::task_group group;
+        co_await group.spawn(take_one, &pool, &order, 1);
+        auto buffer = held.release();
+        auto& sent = *buffer;
+        pool.lend_sent(sent);
+        pool.lend_sent(sent);
+        pool.return_sent(sent);
+        if (lease_ends_first) {
+            buffer.reset();
+            CHECK(pool.leased() == 1);
+            CHECK(pool.sending() == 1);
+            CHECK(pool.idle() == 0);
+            pool.return_sent(sent);
+        } else {
+            pool.return_sent(sent);
+            CHECK(pool.leased() == 2);
+            CHECK(pool.sending() == 0);
+            buffer.reset();
+        }
+        // Straight to who waits for one.
+        CHECK(pool.waiting() == 0);
+        CHECK(pool.sending() == 0);
+        co_await group.join();
+        CHECK(order.size() == 1);
+        other.reset();
+        CHECK(pool.leased() == 0);
+        CHECK(pool.idle() == 2);
+        auto again = pool.try_take();
+        CHECK(again);
+    });
+}
+
 TEST_CASE("a pool's memory is one slab, in buffers that do not share a line of the cache",
           "[pool]") {
     support::run_on<support::any_kernel>([]() -> task<> {

@@ -85,6 +85,7 @@ task<> share(std::size_t buffers, int connections, std::size_t bytes) {
     }
     co_await clients.join();
     co_await servers.join();
+    while (pool.sending() > 0) co_await coho::yield();
     CHECK(pool.leased() == 0);
     CHECK(pool.waiting() == 0);
     CHECK(pool.idle() + pool.lent() == buffers);

@@ -17,19 +17,6 @@ namespace {
 
 using ring_options = coho::io_uring::options;
 
-/// Runs the task that the function returns on a ring of these options, and checks that every
-/// descriptor and frame is back afterwards.
-template <class Function>
-void run_on_ring(ring_options options, Function function) {
-    const auto descriptors = support::open_descriptors();
-    {
-        coho::scheduler<coho::io_uring> loop(options);
-        CHECK(loop.run(support::within_bounds<Function>, function) == 0);
-        CHECK(loop.frames().live() == 0);
-    }
-    CHECK(support::open_descriptors() == descriptors);
-}
-
 /// Counts the ways in which waiting for the same descriptor can end.
 struct handed_back {
     int ready = 0;
@@ -112,13 +99,15 @@ TEMPLATE_TEST_CASE("H15: completions that overflow their queue come, also while 
         CHECK(count.ready == operations);
         CHECK(count.cancelled == 0);
     };
-    for (const unsigned entries : {2u, 512u}) run_on_ring({.entries = entries}, overflow);
+    for (const unsigned entries : {2u, 512u}) {
+        support::run_on<coho::io_uring>(overflow, {.entries = entries});
+    }
 }
 
 TEMPLATE_TEST_CASE("H16: a queue with room for two holds a thousand operations and their cancels",
                    "[conformance][ring][H16]", support::io_uring) {
     static constexpr int operations = 1'000;
-    run_on_ring({.entries = 2}, []() -> task<> {
+    const auto fill_up = []() -> task<> {
         auto listener = support::raw_socket::listening();
         auto writer = support::raw_socket::connected_to(listener.local_endpoint());
         auto reader = listener.accept();
@@ -133,7 +122,8 @@ TEMPLATE_TEST_CASE("H16: a queue with room for two holds a thousand operations a
         co_await group.join();
         CHECK(count.ready == 0);
         CHECK(count.cancelled == operations);
-    });
+    };
+    support::run_on<coho::io_uring>(fill_up, {.entries = 2});
 }
 
 TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does leave them out",
@@ -148,7 +138,7 @@ TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does l
                     options.multishot_accept = multishot;
                     options.buffer_ring = buffers;
                     options.entries = entries;
-                    run_on_ring(options, [=] { return use_all(options); });
+                    support::run_on<coho::io_uring>([=] { return use_all(options); }, options);
                 }
             }
         }

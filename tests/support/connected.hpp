@@ -36,10 +36,10 @@ coho::task<> within_bounds(Function& function) {
 /// Runs the task that the function returns on a scheduler of its own, and checks that every
 /// descriptor and frame is back afterwards.
 template <class Backend, class Function>
-void run_on(Function function) {
+void run_on(Function function, const typename Backend::options& wanted = {}) {
     const auto descriptors = open_descriptors();
     {
-        coho::scheduler<Backend> loop;
+        coho::scheduler<Backend> loop(wanted);
         INFO(loop.backend_reason());
         CHECK(loop.run(within_bounds<Function>, function) == 0);
         CHECK(loop.frames().live() == 0);

@@ -90,6 +90,7 @@ private:
         if (without == "multishot_accept") wanted.multishot_accept = false;
         else if (without == "deferred_task_work") wanted.deferred_task_work = false;
         else if (without == "buffer_ring") wanted.buffer_ring = false;
+        else if (without == "copies") wanted.zero_copy_from = 1;
         // So short that the queues are full all the time.
         else if (without == "long_queues") wanted.entries = 2;
         else if (!without.empty()) coho::give_up("COHO_TEST_WITHOUT names no feature of io_uring");

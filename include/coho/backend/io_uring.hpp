@@ -27,6 +27,10 @@ struct io_uring_options {
     /// The kernel picks a buffer for leases when bytes come (Linux 5.19),
     /// io_uring_register_buf_ring(3).
     bool buffer_ring = true;
+    /// Leases of at least so many bytes are sent from where they lie, and not copied (Linux 6.0),
+    /// io_uring_prep_send_zc(3). Only worth it on a network that was measured:
+    /// docs/decisions/0014. Never, unless it is set.
+    std::size_t zero_copy_from = SIZE_MAX;
     /// Submissions gathered at most before the kernel is entered.
     unsigned entries = 512;
 };
@@ -44,7 +48,8 @@ public:
     /// Tries what it is going to need, so that a system which allows io_uring only in part shows
     /// here. Throws coho::failure.
     explicit io_uring(const options& wanted = {})
-        : multishot_accept_(wanted.multishot_accept), buffer_ring_(wanted.buffer_ring) {
+        : multishot_accept_(wanted.multishot_accept), buffer_ring_(wanted.buffer_ring),
+          zero_copy_from_(wanted.zero_copy_from) {
         if (const int failed = set_up(wanted)) throw refusal(failed);
         if (const int failed = try_out()) {
             io_uring_queue_exit(&ring_);
@@ -64,6 +69,7 @@ public:
     io_uring(const io_uring&) = delete;
     io_uring& operator=(const io_uring&) = delete;
     ~io_uring() {
+        await_sent();
         io_uring_queue_exit(&ring_);
         ::close(wake_);
     }
@@ -92,9 +98,10 @@ public:
         } else {
             auto* entry = next_entry();
             if (!entry) return finish_now(each, -EAGAIN);
-            if constexpr (needs_ring_request<Request>) state.waiter = &each;
-            prepare_submission(*entry, state, request);
-            io_uring_sqe_set_data64(entry, ring_data_of(each, state));
+            if constexpr (std::is_same_v<Request, request::send>) {
+                if (request.bytes.size() < zero_copy_from_) request.leased = nullptr;
+            }
+            prepare_submission(*entry, each, state, request);
             return started::pending;
         }
     }
@@ -185,6 +192,7 @@ private:
                                IORING_OP_READ, IORING_OP_ASYNC_CANCEL}) {
             has_all = has_all && io_uring_opcode_supported(probe, each);
         }
+        if (!io_uring_opcode_supported(probe, IORING_OP_SEND_ZC)) zero_copy_from_ = SIZE_MAX;
         io_uring_free_probe(probe);
         if (!has_all) return ENOSYS;
         auto* entry = io_uring_get_sqe(&ring_);
@@ -315,14 +323,12 @@ private:
             waiter.complete(outcome, completed_);
             break;
         }
-        case ring_tag::request: {
-            auto& request = *static_cast<ring_request*>(address);
-            auto& waiter = *request.waiter;
-            forget_cancel(waiter);
-            if (!request.of->completed(request, outcome) && submit_again(request)) break;
-            waiter.complete(waiter.outcome, completed_);
+        case ring_tag::request:
+            take_request(*static_cast<ring_request*>(address), outcome);
             break;
-        }
+        case ring_tag::sent:
+            take_sent(*static_cast<pooled_buffer*>(address), outcome, flags);
+            break;
         case ring_tag::acceptor:
             take_accepted(*static_cast<ring_acceptor*>(address), outcome, flags);
             break;
@@ -332,6 +338,35 @@ private:
             break;
         case ring_tag::wake: wake_awaited_ = false; break;
         case ring_tag::ignored: break;
+        }
+    }
+    void take_request(ring_request& request, int outcome) noexcept {
+        auto& waiter = *request.waiter;
+        forget_cancel(waiter);
+        if (!request.of->completed(request, outcome) && submit_again(request)) return;
+        waiter.complete(waiter.outcome, completed_);
+    }
+    /// A send without a copy is over when its bytes are the system's, but the memory is its until
+    /// the peer has acknowledged them: where the first completion says so, a second one follows.
+    void take_sent(pooled_buffer& buffer, int outcome, unsigned flags) noexcept {
+        if (flags & IORING_CQE_F_NOTIF) {
+            --being_sent_;
+            buffer.pool->return_sent(buffer);
+            return;
+        }
+        if (flags & IORING_CQE_F_MORE) {
+            ++being_sent_;
+            buffer.pool->lend_sent(buffer);
+        }
+        take_request(*static_cast<ring_request*>(buffer.sender), outcome);
+    }
+    /// Not for ever, for a peer may be gone without a word: the pool leaves its memory to the
+    /// system then.
+    void await_sent() noexcept {
+        const auto end = std::chrono::steady_clock::now() + longest_farewell;
+        while (being_sent_ > 0 && std::chrono::steady_clock::now() < end) {
+            enter(end);
+            reap();
         }
     }
     void forget_cancel(operation& waiter) noexcept {
@@ -348,7 +383,6 @@ private:
             return false;
         }
         request.of->prepare(request, *entry);
-        io_uring_sqe_set_data64(entry, ring_data(&request, ring_tag::request));
         return true;
     }
     started start_leased(operation& each, ring_state<request::receive_leased>& state,
@@ -424,10 +458,14 @@ private:
         if (acceptor.armed && acceptor.kept() >= ring_acceptor::enough) cancel_acceptor(acceptor);
     }
 
+    static constexpr duration longest_farewell = std::chrono::milliseconds(300);
+
     ring_buffers buffers_;
     ::io_uring ring_{};
     bool multishot_accept_;
     bool buffer_ring_;
+    std::size_t zero_copy_from_;
+    std::size_t being_sent_ = 0;
     bool wake_awaited_ = false;
     int wake_ = -1;
     std::uint64_t wake_count_ = 0;

@@ -11,6 +11,7 @@
 namespace coho {
 
 class buffer_pool;
+struct pooled_buffer;
 
 /// What the system calls an open socket: a file descriptor or a SOCKET.
 enum class handle : std::intptr_t { none = -1 };
@@ -64,6 +65,9 @@ struct send {
     handle socket = handle::none;
     std::span<const std::byte> bytes;
     bool whole = false;
+    /// The buffer of the scheduler's pool that they lie in, where nobody writes there again before
+    /// it has come home.
+    pooled_buffer* leased = nullptr;
 };
 
 /// Pieces of memory that go out, or are filled, one after another.

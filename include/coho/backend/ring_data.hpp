@@ -11,6 +11,7 @@ enum class ring_tag : std::uintptr_t {
     request,    ///< a ring_request, which looks at the completion first
     acceptor,
     leased,     ///< a receive into a buffer of a pool
+    sent,       ///< a pooled_buffer that is sent without a copy
     wake,
     ignored,    ///< an answer to a cancel
 };

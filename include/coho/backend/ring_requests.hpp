@@ -4,11 +4,13 @@
 #include "posix_sockets.hpp"
 #include "ring_data.hpp"
 
+#include "../buffer/lease.hpp"
 #include "../core/operation.hpp"
 
 #include <concepts>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 #include <liburing.h>
 #include <poll.h>
@@ -19,6 +21,7 @@ namespace coho {
 /// it.
 struct ring_request {
     struct kind {
+        /// The submission for what is left, which names this in its completions.
         void (*prepare)(ring_request&, io_uring_sqe&) noexcept;
         /// True where it is over; false where it is to be prepared and submitted again.
         bool (*completed)(ring_request&, int outcome) noexcept;
@@ -32,6 +35,10 @@ template <class Request>
 constexpr bool needs_ring_request = std::derived_from<ring_state<Request>, ring_request>;
 
 inline std::uint64_t ring_data_of(const operation& each, const auto& state) noexcept {
+    if constexpr (requires { state.asked->leased; }) {
+        // The kernel names it once more when the operation is long over.
+        if (state.asked->leased) return ring_data(state.asked->leased, ring_tag::sent);
+    }
     if constexpr (std::derived_from<std::remove_cvref_t<decltype(state)>, ring_request>) {
         return ring_data(static_cast<const ring_request*>(&state), ring_tag::request);
     } else {
@@ -60,29 +67,31 @@ struct whole_transfer : ring_request {
 
 template <>
 struct ring_state<request::receive> : whole_transfer<request::receive> {
-    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        const auto rest = state.asked->buffer.subspan(state.progress);
-        io_uring_prep_recv(&entry, descriptor_of(state.asked->socket), rest.data(), rest.size(),
-                           state.asked->whole ? MSG_WAITALL : 0);
+    void prepare(io_uring_sqe& entry) noexcept {
+        const auto rest = asked->buffer.subspan(progress);
+        io_uring_prep_recv(&entry, descriptor_of(asked->socket), rest.data(), rest.size(),
+                           asked->whole ? MSG_WAITALL : 0);
     }
-    static bool completed(ring_request& self, int outcome) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        return state.advance(outcome, state.asked->buffer.size(), state.asked->whole);
+    bool completed(int outcome) noexcept {
+        return advance(outcome, asked->buffer.size(), asked->whole);
     }
 };
 
 template <>
 struct ring_state<request::send> : whole_transfer<request::send> {
-    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        const auto rest = state.asked->bytes.subspan(state.progress);
-        io_uring_prep_send(&entry, descriptor_of(state.asked->socket), rest.data(), rest.size(),
-                           MSG_NOSIGNAL | (state.asked->whole ? MSG_WAITALL : 0));
+    void prepare(io_uring_sqe& entry) noexcept {
+        const auto rest = asked->bytes.subspan(progress);
+        io_uring_prep_send(&entry, descriptor_of(asked->socket), rest.data(), rest.size(),
+                           MSG_NOSIGNAL | (asked->whole ? MSG_WAITALL : 0));
+        if (!asked->leased) return;
+        entry.opcode = IORING_OP_SEND_ZC;
+        asked->leased->sender = static_cast<ring_request*>(this);
     }
-    static bool completed(ring_request& self, int outcome) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        return state.advance(outcome, state.asked->bytes.size(), state.asked->whole);
+    bool completed(int outcome) noexcept {
+        // No more memory may be held (RLIMIT_MEMLOCK), or that socket can but copy.
+        const bool must_copy = outcome == -ENOMEM || outcome == -EOPNOTSUPP;
+        if (must_copy && std::exchange(asked->leased, nullptr)) return false;
+        return advance(outcome, asked->bytes.size(), asked->whole);
     }
 };
 
@@ -101,26 +110,23 @@ struct vectored_transfer : whole_transfer<Request> {
 
 template <>
 struct ring_state<request::receive_vectored> : vectored_transfer<request::receive_vectored> {
-    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        io_uring_prep_recvmsg(&entry, descriptor_of(state.asked->socket), state.remaining(), 0);
+    void prepare(io_uring_sqe& entry) noexcept {
+        io_uring_prep_recvmsg(&entry, descriptor_of(asked->socket), remaining(), 0);
     }
-    static bool completed(ring_request& self, int outcome) noexcept {
-        return static_cast<ring_state&>(self).advance(outcome, 0, false);
+    bool completed(int outcome) noexcept {
+        return advance(outcome, 0, false);
     }
 };
 
 template <>
 struct ring_state<request::send_vectored> : vectored_transfer<request::send_vectored> {
-    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket), state.remaining(),
+    void prepare(io_uring_sqe& entry) noexcept {
+        io_uring_prep_sendmsg(&entry, descriptor_of(asked->socket), remaining(),
                               MSG_NOSIGNAL | MSG_WAITALL);
     }
-    static bool completed(ring_request& self, int outcome) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        const auto wanted = memory_pieces(state.asked->pieces, state.asked->count, 0).bytes();
-        return state.advance(outcome, wanted, true);
+    bool completed(int outcome) noexcept {
+        const auto wanted = memory_pieces(asked->pieces, asked->count, 0).bytes();
+        return advance(outcome, wanted, true);
     }
 };
 
@@ -133,30 +139,27 @@ struct datagram_transfer : ring_request {
 
 template <>
 struct ring_state<request::receive_from> : datagram_transfer<request::receive_from> {
-    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        io_uring_prep_recvmsg(&entry, descriptor_of(state.asked->socket),
-                              state.message.to_receive(*state.asked), 0);
+    void prepare(io_uring_sqe& entry) noexcept {
+        io_uring_prep_recvmsg(&entry, descriptor_of(asked->socket),
+                              message.to_receive(*asked), 0);
     }
-    static bool completed(ring_request& self, int outcome) noexcept {
-        auto& state = static_cast<ring_state&>(self);
+    bool completed(int outcome) noexcept {
         if (outcome == -EINTR) return false;
-        if (outcome >= 0) state.message.received(*state.asked);
-        state.waiter->outcome = outcome;
+        if (outcome >= 0) message.received(*asked);
+        waiter->outcome = outcome;
         return true;
     }
 };
 
 template <>
 struct ring_state<request::send_to> : datagram_transfer<request::send_to> {
-    static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
-        auto& state = static_cast<ring_state&>(self);
-        io_uring_prep_sendmsg(&entry, descriptor_of(state.asked->socket),
-                              state.message.to_send(*state.asked), MSG_NOSIGNAL);
+    void prepare(io_uring_sqe& entry) noexcept {
+        io_uring_prep_sendmsg(&entry, descriptor_of(asked->socket),
+                              message.to_send(*asked), MSG_NOSIGNAL);
     }
-    static bool completed(ring_request& self, int outcome) noexcept {
+    bool completed(int outcome) noexcept {
         if (outcome == -EINTR) return false;
-        self.waiter->outcome = outcome;
+        waiter->outcome = outcome;
         return true;
     }
 };
@@ -167,27 +170,39 @@ struct ring_state<request::connect> {
     socket_address peer;
 };
 
-inline void prepare_submission(io_uring_sqe& entry, ring_state<request::connect>& state,
+inline void prepare_submission(io_uring_sqe& entry, operation& each,
+                               ring_state<request::connect>& state,
                                const request::connect& request) noexcept {
     state.peer = socket_address(request.peer);
     io_uring_prep_connect(&entry, descriptor_of(request.socket), state.peer.data(),
                           state.peer.size());
+    io_uring_sqe_set_data64(&entry, ring_data_of(each, state));
 }
-inline void prepare_submission(io_uring_sqe& entry, ring_state<request::poll>&,
+inline void prepare_submission(io_uring_sqe& entry, operation& each,
+                               ring_state<request::poll>& state,
                                const request::poll& request) noexcept {
     io_uring_prep_poll_add(&entry, descriptor_of(request.foreign),
                            request.until == direction::receive ? POLLIN : POLLOUT);
+    io_uring_sqe_set_data64(&entry, ring_data_of(each, state));
 }
 template <class Request>
     requires needs_ring_request<Request>
-void prepare_submission(io_uring_sqe& entry, ring_state<Request>& state,
+void prepare_submission(io_uring_sqe& entry, operation& each, ring_state<Request>& state,
                         Request& request) noexcept {
-    static constexpr ring_request::kind kind{&ring_state<Request>::prepare,
-                                             &ring_state<Request>::completed};
+    static constexpr ring_request::kind kind{
+        [](ring_request& self, io_uring_sqe& next) noexcept {
+            auto& mine = static_cast<ring_state<Request>&>(self);
+            mine.prepare(next);
+            io_uring_sqe_set_data64(&next, ring_data_of(*mine.waiter, mine));
+        },
+        [](ring_request& self, int outcome) noexcept {
+            return static_cast<ring_state<Request>&>(self).completed(outcome);
+        }};
+    state.waiter = &each;
     state.of = &kind;
     state.asked = &request;
     state.progress = 0;
-    state.prepare(state, entry);
+    kind.prepare(state, entry);
 }
 
 }  // namespace coho

@@ -95,7 +95,8 @@ public:
     ~buffer_pool() {
         check(leased_ == 0, "a scheduler ends while leases of its buffers are alive; "
                             "destroy every lease before run() returns");
-        ::operator delete(memory_, std::align_val_t(page_));
+        if (sending_ == 0) ::operator delete(memory_, std::align_val_t(page_));
+        else leave_allocated(memory_);
     }
 
     std::size_t count() const noexcept { return count_; }
@@ -105,10 +106,13 @@ public:
     std::size_t leased() const noexcept { return leased_; }
     /// Buffers that the kernel holds now, to fill one when bytes come.
     std::size_t lent() const noexcept { return lent_; }
+    /// Buffers that were sent and are leases no more, but which the kernel may still read.
+    std::size_t sending() const noexcept { return sending_; }
     /// Buffers that can be had at once.
-    std::size_t idle() const noexcept { return count_ - leased_ - lent_; }
+    std::size_t idle() const noexcept { return count_ - leased_ - lent_ - sending_; }
     /// Those who wait for a buffer now.
     std::size_t waiting() const noexcept { return waiting_; }
+    bool belongs_to(const event_loop& loop) const noexcept { return home_ == &loop; }
 
     /// An empty buffer, or a null lease where none is left.
     lease try_take() noexcept {
@@ -139,6 +143,17 @@ public:
     }
     std::size_t index_of(const pooled_buffer& buffer) const noexcept {
         return static_cast<std::size_t>(&buffer - buffers_);
+    }
+
+    // For a kernel that sends from a buffer and does not copy it.
+    /// It may read this one until return_sent(), also once the lease has ended, which it does on
+    /// the loop's thread.
+    void lend_sent(pooled_buffer& buffer) noexcept { ++buffer.users; }
+    void return_sent(pooled_buffer& buffer) noexcept {
+        if (--buffer.users > 0) return;
+        --sending_;
+        ++leased_;
+        take_home(buffer);
     }
 
 private:
@@ -173,12 +188,19 @@ private:
     }
     static lease lease_of(pooled_buffer& buffer, std::size_t bytes) noexcept {
         allow(buffer.memory.data(), buffer.memory.size());
+        buffer.users = 1;
         return {buffer, bytes};
     }
     void give_back(pooled_buffer& buffer) noexcept {
         forbid(buffer.memory.data(), buffer.memory.size());
-        if (home_->is_own_thread()) take_home(buffer);
-        else home_->post(buffer);
+        if (--buffer.users > 0) {
+            --leased_;
+            ++sending_;
+        } else if (home_->is_own_thread()) {
+            take_home(buffer);
+        } else {
+            home_->post(buffer);
+        }
     }
     void take_home(pooled_buffer& buffer) noexcept {
         if (!waiters_.empty()) {
@@ -210,6 +232,7 @@ private:
     std::size_t used_ = 0;
     std::size_t leased_ = 0;
     std::size_t lent_ = 0;
+    std::size_t sending_ = 0;
     std::size_t waiting_ = 0;
     pooled_buffer* home_again_ = nullptr;
     intrusive_queue<buffer_waiter> waiters_;

@@ -18,6 +18,10 @@ struct pooled_buffer : event_loop::posted_work {
     buffer_pool* pool = nullptr;
     void (*go_home)(pooled_buffer&) noexcept = nullptr;
     std::span<std::byte> memory;
+    /// The lease, and each send for which a kernel may still read it.
+    unsigned users = 1;
+    /// The kernel's: whom the send serves that it does from here.
+    void* sender = nullptr;
 };
 
 /// Who has one of these has the buffer; then it goes home, from any thread.

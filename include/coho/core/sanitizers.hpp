@@ -2,11 +2,12 @@
 
 #include <cstddef>
 
-// Of compiler-rt's headers <sanitizer/asan_interface.h>, <sanitizer/common_interface_defs.h> and
-// <sanitizer/tsan_interface.h>, which are not everywhere.
+// Of compiler-rt's headers <sanitizer/asan_interface.h>, <sanitizer/lsan_interface.h>,
+// <sanitizer/common_interface_defs.h> and <sanitizer/tsan_interface.h>, which are not everywhere.
 extern "C" {
 void __asan_poison_memory_region(const volatile void* data, std::size_t size);
 void __asan_unpoison_memory_region(const volatile void* data, std::size_t size);
+void __lsan_ignore_object(const void* data);
 void __sanitizer_set_death_callback(void (*call)());
 void __tsan_acquire(void* address);
 void __tsan_release(void* address);
@@ -47,6 +48,11 @@ inline void forbid([[maybe_unused]] void* data, [[maybe_unused]] std::size_t siz
 }
 inline void allow([[maybe_unused]] void* data, [[maybe_unused]] std::size_t size) noexcept {
     if constexpr (has_address_sanitizer) __asan_unpoison_memory_region(data, size);
+}
+
+/// Memory that is never freed, on purpose: no leak to be reported.
+inline void leave_allocated([[maybe_unused]] void* memory) noexcept {
+    if constexpr (has_address_sanitizer) __lsan_ignore_object(memory);
 }
 
 /// After AddressSanitizer has reported, and before it ends the process.

@@ -179,7 +179,10 @@ class [[nodiscard]] writing_lease : public writing_all<Backend> {
 public:
     writing_lease(basic_socket<Backend>& socket, lease&& held) noexcept
         : writing_all<Backend>(socket, {socket.native_handle(), held.bytes(), true}),
-          held_(held.release()) {}
+          held_(held.release()) {
+        // A kernel that sends from it later gives it back on its own thread.
+        if (held_->pool->belongs_to(socket.on())) this->request().leased = held_.get();
+    }
 
     result<void> finish() noexcept {
         auto finished = writing_all<Backend>::finish();
