@@ -11,6 +11,7 @@ enum class ring_tag : std::uintptr_t {
     request,    ///< a ring_request, which looks at the completion first
     acceptor,
     leased,     ///< a receive into a buffer of a pool
+    file,       ///< a file that goes out by way of one
     wake,
     ignored,    ///< an answer to a cancel
 };
