@@ -165,7 +165,7 @@ struct port_request<Calls, request::send_file> : port_request_base<Calls, reques
     }
     bool is_over(Calls&, int number, std::size_t moved) noexcept {
         if (number == windows_error::handle_eof) {
-            return this->finish(static_cast<std::intptr_t>(this->progress));
+            return this->finish(static_cast<std::intptr_t>(this->progress + moved));
         }
         return this->advance(number, moved, this->asked->count, true);
     }

@@ -232,7 +232,8 @@ private:
                    nullptr, nullptr);
     }
 
-    /// AcceptEx, ConnectEx and TransmitFile, which ws2_32 itself does not export, and what providers there are.
+    /// AcceptEx, ConnectEx and TransmitFile, which ws2_32 itself does not export, and what
+    /// providers there are.
     int find_extensions() noexcept {
         const auto opened = open(address_family::ipv4, socket_kind::stream);
         if (opened < 0) return static_cast<int>(-opened);
