@@ -295,10 +295,10 @@ TEMPLATE_TEST_CASE("H19: a file to a peer that is gone is an error", "[conforman
         for (int i = 0; i < 3; ++i) {
             auto sent = co_await link.stream.send_file(*source);
             const auto reason = reason_of(sent);
-            // Wine knows no reset, and tells it late.
-            const bool taken = reason == errc::none && !support::peer_of<TestType>::resets;
+            // Wine looks for the peer first.
+            const bool lost = reason == errc::not_connected && !support::peer_of<TestType>::resets;
             CHECK((reason == errc::connection_reset || reason == errc::connection_aborted ||
-                   taken));
+                   lost));
         }
         CHECK(pool.idle() == 1);
     });
@@ -456,7 +456,8 @@ TEST_CASE("a file is closed where it was moved to", "[conformance][files]") {
         CHECK(reason_of(first.size()) == errc::closed);
         moved = file::open(other.path()).value();
         CHECK(moved.size().value() == 8);
-        CHECK(support::open_descriptors() == before + 1);
+        // Wine does not tell.
+        if (before > 0) CHECK(support::open_descriptors() == before + 1);
     }
     CHECK(support::open_descriptors() == before);
 }

@@ -13,6 +13,7 @@ namespace windows_error {
 inline constexpr int file_not_found = 2;
 inline constexpr int path_not_found = 3;
 inline constexpr int access_denied = 5;
+inline constexpr int invalid_handle = 6;
 inline constexpr int handle_eof = 38;
 inline constexpr int netname_deleted = 64;
 inline constexpr int invalid_parameter = 87;
@@ -105,6 +106,7 @@ inline error describe_winsock(int number) noexcept {
     case protocol_not_supported:
     case operation_not_supported:
     case family_not_supported: return {errc::not_supported, number};
+    case invalid_handle:
     case not_socket: return {errc::closed, number};
     default: return {errc::other, number};
     }
