@@ -46,6 +46,7 @@
 #include "coho/scheduler/simulate.hpp"
 
 #include "coho/net/bytes.hpp"
+#include "coho/net/file.hpp"
 #include "coho/net/foreign_handle.hpp"
 #include "coho/net/resolve.hpp"
 #include "coho/net/tcp_listener.hpp"

@@ -229,6 +229,58 @@ TEST_CASE("H2: a whole send that is cancelled sends no more of it", "[iocp][H2]"
     CHECK(by.count("send") == 1);
 }
 
+TEST_CASE("H17: a file goes on until all of it has moved, a call for each 2 GiB at most",
+          "[iocp][H17][files]") {
+    constexpr std::uint64_t most = 0x7ffffffe, size = 5'000'000'000;
+    using parts = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+    kernel by;
+    by.size_of_files = size;
+    by.answers["send_file"] = {{0, 100}};
+    trial<coho::request::send_file> sending{{own_socket, own_socket, 10, ~std::uint64_t(0)}};
+    REQUIRE(sending.start(by) == started::pending);
+    by.complete({0, most});
+    CHECK(handed_back(by) == 0);
+    by.complete({0, most});
+    CHECK(handed_back(by) == 0);
+    const auto sent = 100 + 2 * most;
+    by.complete({0, size - 10 - sent});
+    CHECK(handed_back(by) == 1);
+    CHECK(sending.operation.outcome == size - 10);
+    CHECK(by.parts_sent == parts{{10, most},
+                                 {110, most},
+                                 {110 + most, most},
+                                 {10 + sent, size - 10 - sent}});
+}
+
+TEST_CASE("a file is asked for no more than it has", "[iocp][files]") {
+    using parts = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+    kernel by;
+    by.size_of_files = 100;
+    trial<coho::request::send_file> beyond{{own_socket, own_socket, 100, 5}};
+    CHECK(beyond.start(by) == started::done);
+    CHECK(beyond.operation.outcome == 0);
+    trial<coho::request::send_file> shorter{{own_socket, own_socket, 60, 50}};
+    REQUIRE(shorter.start(by) == started::pending);
+    by.complete({0, 40});
+    CHECK(handed_back(by) == 1);
+    CHECK(shorter.operation.outcome == 40);
+    CHECK(by.parts_sent == parts{{60, 40}});
+}
+
+TEST_CASE("H2: a file that is cancelled sends no more of it", "[iocp][H2][files]") {
+    kernel by;
+    by.size_of_files = 100;
+    trial<coho::request::send_file> sending{{own_socket, own_socket, 0, 100}};
+    REQUIRE(sending.start(by) == started::pending);
+    sending.cancel(by);
+    CHECK(by.count("cancel") == 1);
+    CHECK(handed_back(by) == 0);
+    by.complete({0, 30});
+    CHECK(handed_back(by) == 1);
+    CHECK(sending.reason() == errc::cancelled);
+    CHECK(by.count("send_file") == 1);
+}
+
 TEST_CASE("H3: a connection accepted after the cancel is the next one's, or closed with the listener",
           "[iocp][H3]") {
     kernel by;

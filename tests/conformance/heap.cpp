@@ -4,6 +4,7 @@
 #include "support/allocations.hpp"
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
+#include "support/temporary_file.hpp"
 
 #include <array>
 #include <new>
@@ -85,6 +86,27 @@ task<> count_batches() {
     const auto made = support::allocations() - before;
     CHECK(moved == 70 * (warm + counted));
     CHECK(made == 0);
+}
+
+/// A file that goes out again and again.
+template <class Backend>
+task<> count_files() {
+    constexpr int warm = 100, counted = 1000;
+    const support::temporary_file made(20'000);
+    const auto source = coho::file::open(made.path()).value();
+    auto pair = co_await support::connect_pair<Backend>();
+    std::vector<std::byte> bytes(20'000);
+    int sent_whole = 0;
+    std::size_t before = 0;
+    for (int i = 0; i < warm + counted; ++i) {
+        if (i == warm) before = support::allocations();
+        auto sent = co_await coho::timeout(30s, pair.server.send_file(source));
+        auto received = co_await coho::timeout(30s, pair.client.read_exactly(bytes));
+        sent_whole += sent && received;
+    }
+    const auto allocated = support::allocations() - before;
+    CHECK(sent_whole == warm + counted);
+    CHECK(allocated == 0);
 }
 
 task<> nap() { co_await coho::sleep(1us); }
@@ -188,6 +210,11 @@ TEMPLATE_TEST_CASE("an echo of leases allocates nothing", "[conformance][heap][l
 TEMPLATE_TEST_CASE("batches of datagrams allocate nothing", "[conformance][heap][batches]",
                    COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([] { return count_batches<TestType>(); });
+}
+
+TEMPLATE_TEST_CASE("files that are sent allocate nothing", "[conformance][heap][files]",
+                   COHO_TEST_REAL_KERNELS) {
+    support::run_on<TestType>([] { return count_files<TestType>(); });
 }
 
 TEMPLATE_TEST_CASE("children that come, sleep and end allocate nothing", "[conformance][heap]",

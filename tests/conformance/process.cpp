@@ -3,6 +3,7 @@
 #include "support/child_process.hpp"
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
+#include "support/temporary_file.hpp"
 
 #include <array>
 #include <csignal>
@@ -74,6 +75,23 @@ task<> wait_in_vain() {
     demand(reason_of(received) == errc::timed_out, "the time passes");
 }
 
+bool is_blocked_sigpipe() {
+    sigset_t blocked;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+    return ::sigismember(&blocked, SIGPIPE);
+}
+void block_sigpipe() {
+    sigset_t broken_pipe;
+    ::sigemptyset(&broken_pipe);
+    ::sigaddset(&broken_pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+}
+bool is_pending_sigpipe() {
+    sigset_t pending;
+    ::sigpending(&pending);
+    return ::sigismember(&pending, SIGPIPE);
+}
+
 /// Writes in one way to a peer that has reset the connection, until that is told.
 template <class Backend, class Write>
 task<> write_after_reset(Write write) {
@@ -96,12 +114,37 @@ TEMPLATE_TEST_CASE("H19: writing to a peer that is gone raises no SIGPIPE, which
     const auto some = [](stream& to, bytes text) { return to.write_some(text); };
     const auto all = [](stream& to, bytes text) { return to.write_all(text); };
     const auto pieces = [](stream& to, bytes text) { return to.write_all(text, text); };
+    const support::temporary_file made(100'000);
+    const auto source = coho::file::open(made.path()).value();
+    const auto from_file = [&](stream& to, bytes) { return to.send_file(source); };
     check_success(support::run_in_child([&] {
         std::signal(SIGPIPE, SIG_DFL);
         coho::scheduler<TestType> loop;
         loop.run(write_after_reset<TestType, decltype(some)>, some);
         loop.run(write_after_reset<TestType, decltype(all)>, all);
         loop.run(write_after_reset<TestType, decltype(pieces)>, pieces);
+        loop.run(write_after_reset<TestType, decltype(from_file)>, from_file);
+        return 0;
+    }));
+}
+
+TEMPLATE_TEST_CASE("H19: a SIGPIPE of the program's own is left as it was",
+                   "[conformance][process][H19][files]", COHO_TEST_REAL_KERNELS) {
+    using stream = coho::basic_tcp_stream<TestType>;
+    const support::temporary_file made(100'000);
+    const auto source = coho::file::open(made.path()).value();
+    const auto send = [&](stream& to, std::span<const std::byte>) { return to.send_file(source); };
+    check_success(support::run_in_child([&] {
+        std::signal(SIGPIPE, SIG_DFL);
+        coho::scheduler<TestType> loop;
+        loop.run(write_after_reset<TestType, decltype(send)>, send);
+        demand(!is_blocked_sigpipe(), "the thread's mask is as it was");
+        block_sigpipe();
+        loop.run(write_after_reset<TestType, decltype(send)>, send);
+        demand(is_blocked_sigpipe() && !is_pending_sigpipe(), "no signal waits for its time");
+        std::raise(SIGPIPE);
+        loop.run(write_after_reset<TestType, decltype(send)>, send);
+        demand(is_pending_sigpipe(), "the one that waited waits on");
         return 0;
     }));
 }

@@ -13,19 +13,19 @@ TORTURE = pathlib.Path(__file__).resolve().parent.parent.parent / "tools" / "tor
 PROGRAMS = None
 
 
-def start(name):
-    return subprocess.Popen([PROGRAMS / name], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+def start(name, *words):
+    return subprocess.Popen([PROGRAMS / name, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True)
 
 
-def run(name):
-    return subprocess.run([PROGRAMS / name], capture_output=True, text=True, timeout=30)
+def run(name, *words):
+    return subprocess.run([PROGRAMS / name, *words], capture_output=True, text=True, timeout=30)
 
 
 @contextlib.contextmanager
-def server(name):
+def server(name, *words):
     """A program that listens; connecting succeeds once it does."""
-    process = start(name)
+    process = start(name, *words)
     try:
         yield process
     finally:
@@ -84,6 +84,18 @@ class Tutorial(unittest.TestCase):
             peer.sendto(data, sender)
             output, _ = process.communicate(timeout=30)
         self.assertEqual((process.returncode, output), (0, "127.0.0.1:7777 answers\n"))
+
+    def test_a_file_is_sent_to_everybody(self):
+        with server("file_server", __file__) as process:
+            for _ in range(2):
+                with connected(process) as client, client.makefile("rb") as received:
+                    self.assertEqual(received.read(), pathlib.Path(__file__).read_bytes())
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(30), 0)
+
+    def test_a_file_that_is_not_there_is_named(self):
+        done = run("file_server", "no such file")
+        self.assertEqual((done.returncode, done.stderr), (1, "cannot open 'no such file': there is no such file\n"))
 
     def test_both_ends_in_one_program(self):
         done = run("both_ends")

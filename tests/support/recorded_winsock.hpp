@@ -12,6 +12,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace support {
@@ -103,6 +104,12 @@ public:
         sizes_sent.push_back(bytes.empty() ? 0 : bytes[0].size);
         return begin("send", its, &moved).number;
     }
+    int send_file(coho::handle, coho::handle, std::uint64_t offset, std::uint32_t count,
+                  std::size_t& moved, overlapped& its) noexcept {
+        parts_sent.push_back({offset, count});
+        return begin("send_file", its, &moved).number;
+    }
+    std::int64_t file_size(coho::handle) noexcept { return size_of_files; }
     int receive_from(coho::handle, buffer, std::size_t& moved, unsigned long&,
                      coho::socket_address&, overlapped& its) noexcept {
         return begin("receive_from", its, &moved).number;
@@ -129,6 +136,9 @@ public:
     void post() noexcept { port.push_back({nullptr}); }
 
     std::vector<std::size_t> sizes_sent;
+    /// Offset and count of each part of a file.
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> parts_sent;
+    std::int64_t size_of_files = 0;
     coho::endpoint bound;
 
 private:

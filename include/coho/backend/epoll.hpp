@@ -60,15 +60,10 @@ public:
     }
 
     int attach(handle socket) noexcept {
-        const int descriptor = descriptor_of(socket);
-        const auto index = static_cast<std::size_t>(descriptor);
-        auto* const made = sockets_.make(index);
+        auto* const made = sockets_.make(static_cast<std::size_t>(descriptor_of(socket)));
         if (!made) return ENOMEM;
         auto& known = *made;
-        epoll_event event{};
-        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-        event.data.u64 = std::uint64_t(known.generation) << 32 | static_cast<unsigned>(descriptor);
-        if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) < 0) return errno;
+        if (watch(EPOLL_CTL_ADD, socket, known) < 0) return errno;
         known.readiness = {.readable = false, .writable = true, .ended = false};
         known.attached = true;
         return 0;
@@ -109,6 +104,7 @@ public:
         if (known->readiness.of(state.side())) {
             const auto outcome = taken_in(state.attempt(known->readiness));
             if (outcome != would_block) return finish_now(state, outcome);
+            await_turn(state.socket(), *known, state.side());
         }
         auto& place = known->waiting[static_cast<int>(state.side())];
         check(!place, "two operations of one direction were started on one socket");
@@ -135,22 +131,22 @@ public:
         while (!granted_.empty()) {
             auto& attempt =
                 buffer_waiter::next_of<state<request::receive_leased>>(granted_);
-            retry(*find(attempt.socket()), direction::receive, completed);
+            retry(attempt.socket(), *find(attempt.socket()), direction::receive, completed);
         }
         const int count = fetch(completed.empty() ? until : long_ago);
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
             if (data == woken) continue;
-            const auto descriptor = static_cast<std::size_t>(data & 0xffffffff);
-            auto& known = *sockets_.find(descriptor);
+            const auto socket = static_cast<handle>(data & 0xffffffff);
+            auto& known = *sockets_.find(static_cast<std::size_t>(socket));
             if (!known.attached || known.generation != data >> 32) continue;
             const auto happened = events_[static_cast<std::size_t>(i)].events;
             const bool ended = happened & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
             known.readiness.ended |= ended;
             known.readiness.readable |= ended || (happened & EPOLLIN);
             known.readiness.writable |= bool(happened & (EPOLLOUT | EPOLLHUP | EPOLLERR));
-            retry(known, direction::receive, completed);
-            retry(known, direction::send, completed);
+            retry(socket, known, direction::receive, completed);
+            retry(socket, known, direction::send, completed);
         }
     }
     void wake() noexcept {
@@ -180,6 +176,20 @@ private:
         return known && known->attached ? known : nullptr;
     }
 
+    int watch(int how, handle socket, const known_socket& known) noexcept {
+        const int descriptor = descriptor_of(socket);
+        epoll_event event{};
+        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+        event.data.u64 = std::uint64_t(known.generation) << 32 | static_cast<unsigned>(descriptor);
+        return ::epoll_ctl(epoll_, how, descriptor, &event);
+    }
+    /// What can go on, but has had its turn, goes on by one more edge.
+    void await_turn(handle socket, const known_socket& known, direction side) noexcept {
+        if (side == direction::send && known.readiness.writable) {
+            watch(EPOLL_CTL_MOD, socket, known);
+        }
+    }
+
     std::intptr_t attach_or_close(int descriptor) noexcept {
         const int failed = attach(static_cast<handle>(descriptor));
         if (!failed) return descriptor;
@@ -204,12 +214,16 @@ private:
         return outcome.accepted ? attach_or_close(static_cast<int>(outcome.value)) : outcome.value;
     }
 
-    void retry(known_socket& known, direction side, operation_queue& completed) noexcept {
+    void retry(handle socket, known_socket& known, direction side,
+               operation_queue& completed) noexcept {
         auto*& place = known.waiting[static_cast<int>(side)];
         if (!place || !known.readiness.of(side)) return;
         auto* const attempt = place;
         const auto tried = attempt->again(*attempt, known.readiness);
-        if (tried.value == would_block) return;
+        if (tried.value == would_block) {
+            await_turn(socket, known, side);
+            return;
+        }
         place = nullptr;
         auto& waiter = *std::exchange(attempt->waiter, nullptr);
         waiter.complete(taken_in(tried), completed);

@@ -213,7 +213,8 @@ private:
         std::same_as<Request, request::receive> || std::same_as<Request, request::send> ||
         std::same_as<Request, request::receive_leased> ||
         std::same_as<Request, request::receive_vectored> ||
-        std::same_as<Request, request::send_vectored>;
+        std::same_as<Request, request::send_vectored> ||
+        std::same_as<Request, request::send_file>;
 
     std::size_t cut_short(std::size_t whole) noexcept {
         const auto most = faults_.cut_short(whole);

@@ -4,6 +4,7 @@
 #include "fork_mark.hpp"
 #include "ring_acceptor.hpp"
 #include "ring_buffers.hpp"
+#include "ring_files.hpp"
 #include "ring_requests.hpp"
 
 #include "../core/allocation_guard.hpp"
@@ -95,6 +96,8 @@ public:
             return start_accept(each, state, request);
         } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
             return start_leased(each, state, request);
+        } else if constexpr (std::is_same_v<Request, request::send_file>) {
+            return start_file(each, state, request);
         } else {
             auto* entry = next_entry();
             if (!entry) return finish_now(each, -EAGAIN);
@@ -112,8 +115,8 @@ public:
             // The kernel may go on accepting; what it accepts is kept for the next to ask.
             state.acceptor->waiter = nullptr;
             each.complete(-ECANCELED, completed_);
-        } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
-            cancel_leased(each, state);
+        } else if constexpr (std::derived_from<ring_state<Request>, buffer_waiter>) {
+            cancel_pooled(each, state);
         } else {
             each.cancel_asked = true;
             // In flight, an operation uses neither its link nor its outcome.
@@ -139,7 +142,7 @@ public:
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
-        receive_granted();
+        serve_granted();
         buffers_.refill();
         submit_cancels();
         if (!wake_awaited_) await_wake();
@@ -336,6 +339,9 @@ private:
             take_leased(*static_cast<ring_state<request::receive_leased>*>(address), outcome,
                         flags);
             break;
+        case ring_tag::file:
+            take_file(*static_cast<ring_state<request::send_file>*>(address), outcome);
+            break;
         case ring_tag::wake: wake_awaited_ = false; break;
         case ring_tag::ignored: break;
         }
@@ -393,20 +399,21 @@ private:
         state.grant_by(granted_);
         state.step =
             buffers_.serves(*request.buffers) ? lease_step::picks : lease_step::polls;
-        return submit_leased(state) ? started::pending : finish_now(each, -EAGAIN);
+        return submit_next(state) ? started::pending : finish_now(each, -EAGAIN);
     }
-    bool submit_leased(ring_state<request::receive_leased>& state) noexcept {
+    bool submit_next(auto& state) noexcept {
         auto* entry = next_entry();
         if (entry) state.prepare(*entry);
         return entry;
     }
-    void cancel_leased(operation& each, ring_state<request::receive_leased>& state) noexcept {
-        if (state.step == lease_step::waits) {
-            finish_leased(state, -ECANCELED);
+    void cancel_pooled(operation& each, auto& state) noexcept {
+        if (state.needs_buffer()) {
+            state.give_up(*state.asked->buffers);
+            each.complete(-ECANCELED, completed_);
             return;
         }
         each.cancel_asked = true;
-        each.outcome = static_cast<std::intptr_t>(ring_data(&state, ring_tag::leased));
+        each.outcome = static_cast<std::intptr_t>(ring_data(&state, state.tag));
         cancels_.push(each);
     }
     void take_leased(ring_state<request::receive_leased>& state, int outcome,
@@ -425,20 +432,51 @@ private:
             if (!state.obtain(*state.asked->buffers)) return;
             state.step = lease_step::receives;
         }
-        if (!submit_leased(state)) finish_leased(state, -EAGAIN);
+        if (!submit_next(state)) finish_leased(state, -EAGAIN);
     }
     void finish_leased(ring_state<request::receive_leased>& state, int outcome) noexcept {
         state.settle(outcome, *state.asked->buffers);
         state.waiter->complete(outcome, completed_);
     }
-    /// Those who had bytes but no buffer, and now have one.
-    void receive_granted() noexcept {
+    /// Those who waited for a buffer, and now have one.
+    void serve_granted() noexcept {
         while (!granted_.empty()) {
             auto& state =
                 buffer_waiter::next_of<ring_state<request::receive_leased>>(granted_);
             state.step = lease_step::receives;
-            if (!submit_leased(state)) finish_leased(state, -EAGAIN);
+            if (!submit_next(state)) finish_leased(state, -EAGAIN);
         }
+        while (!granted_files_.empty()) {
+            go_on(buffer_waiter::next_of<ring_state<request::send_file>>(granted_files_));
+        }
+    }
+    started start_file(operation& each, ring_state<request::send_file>& state,
+                       request::send_file& request) noexcept {
+        state.waiter = &each;
+        state.asked = &request;
+        state.progress = 0;
+        state.step = file_step::needs_buffer;
+        state.grant_by(granted_files_);
+        return submit_or_wait(state) ? started::pending : started::done;
+    }
+    /// False where it is over, for nothing more can be submitted.
+    bool submit_or_wait(ring_state<request::send_file>& state) noexcept {
+        if (state.needs_buffer()) {
+            if (!state.obtain(*state.asked->buffers)) return true;
+            state.step = file_step::reads;
+        }
+        return submit_next(state) || !state.finish(-EAGAIN);
+    }
+    void go_on(ring_state<request::send_file>& state) noexcept {
+        if (!submit_or_wait(state)) state.waiter->complete(state.waiter->outcome, completed_);
+    }
+    void take_file(ring_state<request::send_file>& state, int outcome) noexcept {
+        auto& waiter = *state.waiter;
+        forget_cancel(waiter);
+        const bool is_over = state.is_over(outcome) ||
+                             (waiter.cancel_asked && state.finish(-ECANCELED));
+        if (is_over) waiter.complete(waiter.outcome, completed_);
+        else go_on(state);
     }
     void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {
         if (!(flags & IORING_CQE_F_MORE)) acceptor.armed = false;
@@ -473,6 +511,7 @@ private:
     operation_queue completed_;
     operation_queue cancels_;
     intrusive_queue<buffer_waiter> granted_;
+    intrusive_queue<buffer_waiter> granted_files_;
 };
 
 static_assert(backend<io_uring>);

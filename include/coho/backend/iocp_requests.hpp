@@ -143,6 +143,34 @@ struct port_request<Calls, request::send_vectored>
     }
 };
 
+/// The system reads the file. What it does where the file ends before the count is not documented,
+/// so it is asked for no more than there is.
+template <class Calls>
+struct port_request<Calls, request::send_file> : port_request_base<Calls, request::send_file> {
+    // TransmitFile takes two bytes less than 2 GiB.
+    static constexpr std::uint64_t most = 0x7ffffffe;
+
+    int issue(Calls& calls, std::size_t& moved) noexcept {
+        const auto& asked = *this->asked;
+        const auto offset = asked.offset + this->progress;
+        const auto size = calls.file_size(asked.file);
+        if (size < 0) return static_cast<int>(-size);
+        const auto end = static_cast<std::uint64_t>(size);
+        auto count = asked.count - this->progress;
+        if (count > most) count = most;
+        if (offset >= end || count == 0) return windows_error::handle_eof;
+        if (count > end - offset) count = end - offset;
+        return calls.send_file(this->socket, asked.file, offset, static_cast<std::uint32_t>(count),
+                               moved, this->overlapped);
+    }
+    bool is_over(Calls&, int number, std::size_t moved) noexcept {
+        if (number == windows_error::handle_eof) {
+            return this->finish(static_cast<std::intptr_t>(this->progress + moved));
+        }
+        return this->advance(number, moved, this->asked->count, true);
+    }
+};
+
 template <class Calls>
 struct port_request<Calls, request::receive_from>
     : port_request_base<Calls, request::receive_from> {

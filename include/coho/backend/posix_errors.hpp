@@ -33,6 +33,8 @@ inline error describe_posix(int number) noexcept {
     case EHOSTUNREACH: return {errc::host_unreachable, number};
     case EPERM:
     case EACCES: return {errc::permission_denied, number};
+    case ENOENT:
+    case ENOTDIR: return {errc::file_not_found, number};
     case EMFILE:
     case ENFILE: return {errc::too_many_descriptors, number};
     case EAGAIN:

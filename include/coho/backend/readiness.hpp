@@ -3,6 +3,7 @@
 #include "datagram_message.hpp"
 #include "lent_memory.hpp"
 #include "posix_sockets.hpp"
+#include "without_sigpipe.hpp"
 
 #include "../core/operation.hpp"
 
@@ -11,6 +12,7 @@
 #include <type_traits>
 
 #include <poll.h>
+#include <sys/sendfile.h>
 
 namespace coho {
 
@@ -180,6 +182,32 @@ inline attempt_outcome readiness_attempt<request::send_vectored>::attempt(
         auto message = rest.message();
         return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
     });
+}
+
+/// Bytes of a file that go out in one turn of the loop, for a peer that reads as fast as they come
+/// would have sendfile(2) go on to the end of the file.
+inline constexpr std::uint64_t most_of_a_turn = 256 << 10;
+
+// A call that moves less than it could may have met the end of the file, for which there is no
+// edge: it is asked again.
+template <>
+inline attempt_outcome readiness_attempt<request::send_file>::attempt(
+    socket_readiness& readiness) noexcept {
+    const auto left = asked->count - progress();
+    const auto end = progress() + (left < most_of_a_turn ? left : most_of_a_turn);
+    for (;;) {
+        const auto moved = call(readiness, [&](int descriptor) {
+            auto place = static_cast<off_t>(asked->offset + progress());
+            return without_sigpipe([&] {
+                return ::sendfile(descriptor, descriptor_of(asked->file), &place,
+                                  static_cast<std::size_t>(end - progress()));
+            });
+        });
+        if (moved < 0) return {moved};
+        waiter->outcome += moved;
+        if (moved == 0 || progress() == asked->count) return {waiter->outcome};
+        if (progress() == end) return {};
+    }
 }
 
 template <>

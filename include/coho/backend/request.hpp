@@ -13,7 +13,7 @@ namespace coho {
 class buffer_pool;
 struct pooled_buffer;
 
-/// What the system calls an open socket: a file descriptor or a SOCKET.
+/// What the system calls an open socket or file: a file descriptor, a SOCKET or a HANDLE.
 enum class handle : std::intptr_t { none = -1 };
 
 enum class socket_kind : std::uint8_t { stream, datagram };
@@ -99,6 +99,17 @@ struct send_vectored {
     std::size_t count = 0;
 };
 
+/// Bytes of a regular file. Outcome: the bytes sent, which is all of them, or fewer where the file
+/// ended first.
+struct send_file {
+    handle socket = handle::none;
+    handle file = handle::none;
+    std::uint64_t offset = 0;
+    std::uint64_t count = 0;
+    /// For a kernel that must read them into memory first.
+    buffer_pool* buffers = nullptr;
+};
+
 /// One datagram, or several of one sender. Outcome: the bytes received; what did not fit is lost,
 /// and `truncated` says so.
 struct receive_from {
@@ -137,7 +148,8 @@ struct poll {
 template <class Request>
 constexpr direction side_of =
     std::same_as<Request, connect> || std::same_as<Request, send> ||
-            std::same_as<Request, send_vectored> || std::same_as<Request, send_to>
+            std::same_as<Request, send_vectored> || std::same_as<Request, send_file> ||
+            std::same_as<Request, send_to>
         ? direction::send
         : direction::receive;
 

@@ -99,6 +99,9 @@ enum class lease_step : std::uint8_t {
 
 template <>
 struct ring_state<request::receive_leased> : buffer_waiter {
+    static constexpr auto tag = ring_tag::leased;
+    bool needs_buffer() const noexcept { return step == lease_step::waits; }
+
     void prepare(io_uring_sqe& entry) noexcept {
         const int socket = descriptor_of(asked->socket);
         if (step == lease_step::polls) {
@@ -111,7 +114,7 @@ struct ring_state<request::receive_leased> : buffer_waiter {
             entry.buf_group = ring_buffers::group;
             if (step == lease_step::picks_when_sure) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
         }
-        io_uring_sqe_set_data64(&entry, ring_data(this, ring_tag::leased));
+        io_uring_sqe_set_data64(&entry, ring_data(this, tag));
     }
 
     lease_step step = lease_step::picks;

@@ -12,6 +12,7 @@ enum class ring_tag : std::uintptr_t {
     acceptor,
     leased,     ///< a receive into a buffer of a pool
     sent,       ///< a pooled_buffer that is sent without a copy
+    file,       ///< a file that goes out by way of one
     wake,
     ignored,    ///< an answer to a cancel
 };

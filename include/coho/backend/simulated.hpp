@@ -1,6 +1,7 @@
 #pragma once
 
 #include "concept.hpp"
+#include "file_calls.hpp"
 #include "posix_errors.hpp"
 #include "simulated_attempt.hpp"
 #include "simulated_calls.hpp"
@@ -8,6 +9,7 @@
 #include "../core/event_loop.hpp"
 #include "../core/wake_flag.hpp"
 
+#include <array>
 #include <string>
 #include <utility>
 
@@ -192,6 +194,18 @@ private:
     std::intptr_t attempt(simulated_socket& socket, state<request::send_vectored>& state) noexcept {
         return move_pieces(state, true, [&](std::byte* data, std::size_t most) {
             return transmit(socket, {data, most});
+        });
+    }
+    std::intptr_t attempt(simulated_socket& socket, state<request::send_file>& state) noexcept {
+        const auto& asked = *state.asked;
+        std::array<std::byte, 4096> part;
+        return move_bytes(state.progress, asked.count, true, [&](std::size_t most) {
+            const auto wanted = most < part.size() ? most : part.size();
+            const auto read = file_calls::read(asked.file, asked.offset + state.progress,
+                                               std::span(part).first(wanted));
+            // Systems differ in the number, and worlds must not.
+            if (read < 0) return std::intptr_t(-EIO);
+            return transmit(socket, std::span(part).first(static_cast<std::size_t>(read)));
         });
     }
     std::intptr_t attempt(simulated_socket& mailbox, state<request::receive_from>& state) noexcept {

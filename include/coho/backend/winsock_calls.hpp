@@ -1,6 +1,7 @@
 #pragma once
 
 #include "socket_calls.hpp"
+#include "windows_files.hpp"
 #include "winsock_errors.hpp"
 
 #include "../core/clock.hpp"
@@ -144,6 +145,17 @@ public:
         moved = count;
         return number;
     }
+    int send_file(handle socket, handle file, std::uint64_t offset, std::uint32_t count,
+                  std::size_t& moved, overlapped& its) noexcept {
+        its = file_calls::place_of(offset);
+        const int number =
+            succeeded(transmit_file_(descriptor(socket), file_calls::of_system(file), count, 0,
+                                     &its, nullptr, 0));
+        moved = its.InternalHigh;
+        return number;
+    }
+    /// Negated where it fails.
+    std::int64_t file_size(handle file) noexcept { return file_calls::size(file); }
     /// flags and from stay where they are until it is over.
     int receive_from(handle socket, buffer room, std::size_t& moved, unsigned long& flags,
                      socket_address& from, overlapped& its) noexcept {
@@ -220,13 +232,15 @@ private:
                    nullptr, nullptr);
     }
 
-    /// AcceptEx and ConnectEx, which ws2_32 itself does not export, and what providers there are.
+    /// AcceptEx, ConnectEx and TransmitFile, which ws2_32 itself does not export, and what
+    /// providers there are.
     int find_extensions() noexcept {
         const auto opened = open(address_family::ipv4, socket_kind::stream);
         if (opened < 0) return static_cast<int>(-opened);
         const auto socket = static_cast<handle>(opened);
         int failed = find_extension(socket, WSAID_ACCEPTEX, accept_ex_);
         if (!failed) failed = find_extension(socket, WSAID_CONNECTEX, connect_ex_);
+        if (!failed) failed = find_extension(socket, WSAID_TRANSMITFILE, transmit_file_);
         every_provider_is_the_systems_ = provider_is_the_systems(socket);
         close(socket);
         return failed;
@@ -248,6 +262,7 @@ private:
     HANDLE port_ = nullptr;
     LPFN_ACCEPTEX accept_ex_ = nullptr;
     LPFN_CONNECTEX connect_ex_ = nullptr;
+    LPFN_TRANSMITFILE transmit_file_ = nullptr;
     bool every_provider_is_the_systems_ = false;
 };
 

@@ -10,10 +10,15 @@ namespace coho {
 /// codes" and "System error codes"). Named here so that their table can be tested anywhere.
 namespace windows_error {
 
+inline constexpr int file_not_found = 2;
+inline constexpr int path_not_found = 3;
+inline constexpr int access_denied = 5;
+inline constexpr int invalid_handle = 6;
 inline constexpr int handle_eof = 38;
 inline constexpr int netname_deleted = 64;
 inline constexpr int invalid_parameter = 87;
 inline constexpr int semaphore_timeout = 121;
+inline constexpr int invalid_name = 123;
 inline constexpr int more_data = 234;
 inline constexpr int handles_closed = 676;  // Wine's answer where Windows gives 64 or 995
 inline constexpr int operation_aborted = 995;
@@ -84,7 +89,11 @@ inline error describe_winsock(int number) noexcept {
     case host_down:
     case host_unreachable:
     case wsa_host_unreachable: return {errc::host_unreachable, number};
+    case access_denied:
     case access: return {errc::permission_denied, number};
+    case file_not_found:
+    case path_not_found:
+    case invalid_name: return {errc::file_not_found, number};
     case too_many_files: return {errc::too_many_descriptors, number};
     case not_enough_memory:
     case no_system_resources:
@@ -97,6 +106,7 @@ inline error describe_winsock(int number) noexcept {
     case protocol_not_supported:
     case operation_not_supported:
     case family_not_supported: return {errc::not_supported, number};
+    case invalid_handle:
     case not_socket: return {errc::closed, number};
     default: return {errc::other, number};
     }

@@ -29,6 +29,7 @@ enum class errc : unsigned short {
     name_not_found,
     name_lookup_failed,  ///< the name servers could not be asked; trying again may help
     permission_denied,
+    file_not_found,
     too_many_descriptors,
     not_enough_memory,
     message_too_large,
@@ -61,7 +62,9 @@ constexpr std::string_view describe(errc reason) noexcept {
     case errc::name_not_found: return "no such name is known";
     case errc::name_lookup_failed: return "the name servers did not answer; try again later";
     case errc::permission_denied:
-        return "permission denied; ports below 1024 need a privilege on most systems";
+        return "permission denied; a port below 1024 needs a privilege on most systems, a file the "
+               "right to read it";
+    case errc::file_not_found: return "there is no such file";
     case errc::too_many_descriptors:
         return "too many descriptors are open; raise the limit (ulimit -n) or close some";
     case errc::not_enough_memory: return "not enough memory";

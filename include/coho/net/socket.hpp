@@ -192,6 +192,7 @@ protected:
         return work::finish();
     }
     using work::number;
+    using work::refuse;
     using work::request;
     using work::state;
     using work::stop_reason;

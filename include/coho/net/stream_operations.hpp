@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace coho {
@@ -77,6 +78,26 @@ public:
         auto outcome = this->outcome();
         if (!outcome) return std::move(outcome).error();
         return {};
+    }
+};
+
+template <backend Backend>
+class [[nodiscard]] sending_file
+    : public socket_operation<sending_file<Backend>, Backend, request::send_file,
+                              direction::send> {
+public:
+    using sending_file::socket_operation::socket_operation;
+
+    // To a system the offset has a sign, and some take a negative one for none.
+    started start(environment& inherited, std::coroutine_handle<> waiter) noexcept {
+        constexpr auto most = ~std::uint64_t(0) >> 1;
+        if (this->request().offset > most) return this->refuse(errc::invalid_argument);
+        return sending_file::socket_operation::start(inherited, waiter);
+    }
+    result<std::uint64_t> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        return std::uint64_t(*outcome);
     }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "file.hpp"
 #include "socket.hpp"
 #include "stream_operations.hpp"
 
@@ -8,6 +9,7 @@
 
 #include <array>
 #include <concepts>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -86,6 +88,21 @@ public:
         return writing_leases<Backend, sizeof...(Leases)>(socket_, pieces,
                                                           {leases.release()...});
     }
+
+    /// Sends so many bytes of a file, from an offset on, and tells how many went: fewer only where
+    /// the file ended first. After an error it is unknown how much the peer has seen. The file must
+    /// stay open until it is over. On io_uring the bytes go by way of the scheduler's pool of
+    /// buffers; where there is no memory for one, this throws std::bad_alloc.
+    ///
+    ///     auto page = coho::file::open("index.html");
+    ///     auto sent = co_await stream.send_file(*page);
+    [[nodiscard]] auto send_file(const file& source, std::uint64_t offset = 0,
+                                 std::uint64_t count = to_its_end) {
+        auto& buffers = socket_.on().buffers();
+        return sending_file<Backend>(socket_, {socket_.native_handle(), source.native_handle(),
+                                               offset, count, &buffers});
+    }
+    static constexpr std::uint64_t to_its_end = ~std::uint64_t(0);
 
     /// The bytes that come, as leases of the scheduler's pool of buffers: no buffer belongs to a
     /// stream that is silent. Throws std::bad_alloc where there is no memory for the pool.
