@@ -103,9 +103,10 @@ public:
         sizes_sent.push_back(bytes.empty() ? 0 : bytes[0].size);
         return begin("send", its, &moved).number;
     }
-    int receive_from(coho::handle, buffer, std::size_t& moved, unsigned long&,
+    int receive_from(coho::handle, buffer room, std::size_t& moved, unsigned long& flags,
                      coho::socket_address&, overlapped& its) noexcept {
-        return begin("receive_from", its, &moved).number;
+        const bool looks = flags & MSG_PEEK;
+        return begin(looks && room.size == 0 ? "look" : "receive_from", its, &moved).number;
     }
     int send_to(coho::handle, buffer, std::size_t& moved, const coho::socket_address&,
                 overlapped& its) noexcept {

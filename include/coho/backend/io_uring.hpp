@@ -87,7 +87,7 @@ public:
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         if constexpr (std::is_same_v<Request, request::accept>) {
             return start_accept(each, state, request);
-        } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
+        } else if constexpr (request::is_leased<Request>) {
             return start_leased(each, state, request);
         } else {
             auto* entry = next_entry();
@@ -105,7 +105,7 @@ public:
             // The kernel may go on accepting; what it accepts is kept for the next to ask.
             state.acceptor->waiter = nullptr;
             each.complete(-ECANCELED, completed_);
-        } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
+        } else if constexpr (request::is_leased<Request>) {
             cancel_leased(each, state);
         } else {
             each.cancel_asked = true;
@@ -132,7 +132,7 @@ public:
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
-        receive_granted();
+        go_on_with_granted();
         buffers_.refill();
         submit_cancels();
         if (!wake_awaited_) await_wake();
@@ -330,6 +330,10 @@ private:
             take_leased(*static_cast<ring_state<request::receive_leased>*>(address), outcome,
                         flags);
             break;
+        case ring_tag::leased_datagram:
+            take_leased(*static_cast<ring_state<request::receive_from_leased>*>(address), outcome,
+                        flags);
+            break;
         case ring_tag::wake: wake_awaited_ = false; break;
         case ring_tag::ignored: break;
         }
@@ -351,60 +355,73 @@ private:
         io_uring_sqe_set_data64(entry, ring_data(&request, ring_tag::request));
         return true;
     }
-    started start_leased(operation& each, ring_state<request::receive_leased>& state,
-                         request::receive_leased& request) noexcept {
+    template <class Request>
+    started start_leased(operation& each, ring_state<Request>& state, Request& request) noexcept {
         if (buffer_ring_) buffers_.set_up(ring_, *request.buffers);
         state.waiter = &each;
         state.asked = &request;
-        state.grant_by(granted_);
+        state.grant_by(granted_.of<Request>());
         state.step =
             buffers_.serves(*request.buffers) ? lease_step::picks : lease_step::polls;
         return submit_leased(state) ? started::pending : finish_now(each, -EAGAIN);
     }
-    bool submit_leased(ring_state<request::receive_leased>& state) noexcept {
+    template <class State>
+    bool submit_leased(State& state) noexcept {
         auto* entry = next_entry();
-        if (entry) state.prepare(*entry);
+        if (entry) prepare_submission(*entry, state);
         return entry;
     }
-    void cancel_leased(operation& each, ring_state<request::receive_leased>& state) noexcept {
-        if (state.step == lease_step::waits) {
+    template <class State>
+    void cancel_leased(operation& each, State& state) noexcept {
+        if (state.waits() || state.is_granted()) {
             finish_leased(state, -ECANCELED);
             return;
         }
         each.cancel_asked = true;
-        each.outcome = static_cast<std::intptr_t>(ring_data(&state, ring_tag::leased));
+        each.outcome = static_cast<std::intptr_t>(ring_data(&state, state.tag));
         cancels_.push(each);
     }
-    void take_leased(ring_state<request::receive_leased>& state, int outcome,
-                     unsigned flags) noexcept {
+    template <class State>
+    void take_leased(State& state, int outcome, unsigned flags) noexcept {
         forget_cancel(*state.waiter);
         if (flags & IORING_CQE_F_BUFFER) state.held() = buffers_.take(flags, outcome);
         const bool has_no_buffer = outcome == -ENOBUFS && state.step != lease_step::receives;
         const bool is_ready = state.step == lease_step::polls && outcome >= 0;
-        if (!has_no_buffer && !is_ready && outcome != -EINTR) return finish_leased(state, outcome);
+        if (!has_no_buffer && !is_ready && outcome != -EINTR) return end_leased(state, outcome);
         if (state.waiter->cancel_asked) return finish_leased(state, -ECANCELED);
         if (has_no_buffer && state.step == lease_step::picks) {
             // Others may have taken what was there, and it fails even where nothing is to be read.
             if (!buffers_.refill_more()) state.step = lease_step::picks_when_sure;
         } else if (outcome != -EINTR) {
-            state.step = lease_step::waits;
-            if (!state.obtain(*state.asked->buffers)) return;
             state.step = lease_step::receives;
+            if (!state.obtain(*state.asked->buffers)) return;
         }
         if (!submit_leased(state)) finish_leased(state, -EAGAIN);
     }
-    void finish_leased(ring_state<request::receive_leased>& state, int outcome) noexcept {
+    template <class State>
+    void end_leased(State& state, int outcome) noexcept {
+        if (state.brings(outcome)) {
+            state.received();
+            // An empty datagram fills none of the kernel's buffers, and it picks none for it (Linux
+            // 6.0). Who is stopped before it has one loses that datagram.
+            state.step = lease_step::ends;
+            if (!state.obtain(*state.asked->buffers)) {
+                if (state.waiter->cancel_asked) finish_leased(state, -ECANCELED);
+                return;
+            }
+        }
+        finish_leased(state, outcome);
+    }
+    template <class State>
+    void finish_leased(State& state, int outcome) noexcept {
         state.settle(outcome, *state.asked->buffers);
         state.waiter->complete(outcome, completed_);
     }
-    /// Those who had bytes but no buffer, and now have one.
-    void receive_granted() noexcept {
-        while (!granted_.empty()) {
-            auto& state =
-                buffer_waiter::next_of<ring_state<request::receive_leased>>(granted_);
-            state.step = lease_step::receives;
-            if (!submit_leased(state)) finish_leased(state, -EAGAIN);
-        }
+    void go_on_with_granted() noexcept {
+        granted_.take_each<io_uring>([this](auto& state) {
+            if (state.step == lease_step::ends) finish_leased(state, 0);
+            else if (!submit_leased(state)) finish_leased(state, -EAGAIN);
+        });
     }
     void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {
         if (!(flags & IORING_CQE_F_MORE)) acceptor.armed = false;
@@ -434,7 +451,7 @@ private:
     fork_mark process_;
     operation_queue completed_;
     operation_queue cancels_;
-    intrusive_queue<buffer_waiter> granted_;
+    granted_receives granted_;
 };
 
 static_assert(backend<io_uring>);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "datagram_message.hpp"
+#include "lent_memory.hpp"
 #include "posix_sockets.hpp"
 #include "ring_data.hpp"
 
@@ -93,30 +95,53 @@ enum class lease_step : std::uint8_t {
     picks,            ///< the kernel picks a buffer, if bytes are there or come
     picks_when_sure,  ///< the same, but not before bytes are there: there were no buffers
     polls,            ///< until bytes are there
-    waits,            ///< bytes are there, but no buffer is
-    receives,         ///< into the buffer that it got
+    receives,         ///< into the buffer of the pool that it has, or waits for
+    ends,             ///< it has received, and is over once it has a buffer
+};
+
+template <class Request>
+struct leased_receive : leased_buffer<Request> {
+    lease_step step = lease_step::picks;
+    operation* waiter = nullptr;
+    Request* asked = nullptr;
 };
 
 template <>
-struct ring_state<request::receive_leased> : buffer_waiter {
-    void prepare(io_uring_sqe& entry) noexcept {
-        const int socket = descriptor_of(asked->socket);
-        if (step == lease_step::polls) {
-            io_uring_prep_poll_add(&entry, socket, POLLIN);
-        } else if (step == lease_step::receives) {
-            io_uring_prep_recv(&entry, socket, held().room().data(), held().room().size(), 0);
-        } else {
-            io_uring_prep_recv(&entry, socket, nullptr, 0, 0);
-            io_uring_sqe_set_flags(&entry, IOSQE_BUFFER_SELECT);
-            entry.buf_group = ring_buffers::group;
-            if (step == lease_step::picks_when_sure) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
-        }
-        io_uring_sqe_set_data64(&entry, ring_data(this, ring_tag::leased));
-    }
+struct ring_state<request::receive_leased> : leased_receive<request::receive_leased> {
+    static constexpr auto tag = ring_tag::leased;
 
-    lease_step step = lease_step::picks;
-    operation* waiter = nullptr;
-    request::receive_leased* asked = nullptr;
+    void prepare_receive(io_uring_sqe& entry) noexcept {
+        io_uring_prep_recv(&entry, descriptor_of(asked->socket), room().data(), room().size(), 0);
+    }
+    void received() noexcept {}
 };
+
+template <>
+struct ring_state<request::receive_from_leased> : leased_receive<request::receive_from_leased> {
+    static constexpr auto tag = ring_tag::leased_datagram;
+
+    void prepare_receive(io_uring_sqe& entry) noexcept {
+        io_uring_prep_recvmsg(&entry, descriptor_of(asked->socket), message.to_receive(room()), 0);
+    }
+    void received() noexcept { message.received(*asked); }
+
+    datagram_message message;
+};
+
+template <class Request>
+    requires request::is_leased<Request>
+void prepare_submission(io_uring_sqe& entry, ring_state<Request>& state) noexcept {
+    if (state.step == lease_step::polls) {
+        io_uring_prep_poll_add(&entry, descriptor_of(state.asked->socket), POLLIN);
+    } else {
+        state.prepare_receive(entry);
+    }
+    if (state.step == lease_step::picks || state.step == lease_step::picks_when_sure) {
+        io_uring_sqe_set_flags(&entry, IOSQE_BUFFER_SELECT);
+        entry.buf_group = ring_buffers::group;
+        if (state.step == lease_step::picks_when_sure) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
+    }
+    io_uring_sqe_set_data64(&entry, ring_data(&state, state.tag));
+}
 
 }  // namespace coho

@@ -7,12 +7,13 @@ namespace coho {
 /// What a submission carries and a completion brings back: an address, and in its low bits what
 /// lies there.
 enum class ring_tag : std::uintptr_t {
-    operation,  ///< an operation whose outcome is the completion's
-    request,    ///< a ring_request, which looks at the completion first
+    operation,        ///< an operation whose outcome is the completion's
+    request,          ///< a ring_request, which looks at the completion first
     acceptor,
-    leased,     ///< a receive into a buffer of a pool
+    leased,           ///< a receive of a stream into a buffer of a pool
+    leased_datagram,  ///< the same of a datagram
     wake,
-    ignored,    ///< an answer to a cancel
+    ignored,          ///< an answer to a cancel
 };
 inline constexpr std::uintptr_t ring_tag_mask = 7;
 

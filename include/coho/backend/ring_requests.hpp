@@ -136,7 +136,7 @@ struct ring_state<request::receive_from> : datagram_transfer<request::receive_fr
     static void prepare(ring_request& self, io_uring_sqe& entry) noexcept {
         auto& state = static_cast<ring_state&>(self);
         io_uring_prep_recvmsg(&entry, descriptor_of(state.asked->socket),
-                              state.message.to_receive(*state.asked), 0);
+                              state.message.to_receive(state.asked->buffer), 0);
     }
     static bool completed(ring_request& self, int outcome) noexcept {
         auto& state = static_cast<ring_state&>(self);
