@@ -402,8 +402,8 @@ private:
     void end_leased(State& state, int outcome) noexcept {
         if (state.brings(outcome)) {
             state.received();
-            // An empty datagram fills none of the kernel's buffers, and it picks none for it (Linux
-            // 6.0). Who is stopped before it has one loses that datagram.
+            // The kernel takes a buffer back that an empty datagram has left empty. Who is stopped
+            // before there is another loses that datagram.
             state.step = lease_step::ends;
             if (!state.obtain(*state.asked->buffers)) {
                 if (state.waiter->cancel_asked) finish_leased(state, -ECANCELED);
