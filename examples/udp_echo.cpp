@@ -4,6 +4,8 @@
 
 #include <array>
 
+enum class speech { one_by_one, in_batches, in_leases };
+
 struct udp_echo {
     template <class Backend>
     static coho::task<> echo(coho::basic_udp_socket<Backend>& socket) {
@@ -27,30 +29,46 @@ struct udp_echo {
     }
     // [end]
 
+    // [leases]
     template <class Backend>
-    static coho::task<> serve(coho::endpoint where, bool in_batches) {
+    static coho::task<> echo_leases(coho::basic_udp_socket<Backend>& socket) {
+        auto incoming = socket.incoming();
+        while (auto datagram = co_await incoming.next()) {
+            auto sent = co_await socket.send_to(std::move(datagram->lease), datagram->from);
+            if (!sent && sent.error() == coho::errc::cancelled) break;
+        }
+    }
+    // [end]
+
+    template <class Backend>
+    static coho::task<> serve(coho::endpoint where, speech how) {
         auto socket = coho::basic_udp_socket<Backend>::bind(where).value();
         example::announce(socket.local_endpoint(),
                           coho::scheduler<Backend>::current().backend_name());
-        const auto speak = in_batches ? echo_batches<Backend> : echo<Backend>;
-        co_await speak(socket);
+        if (how == speech::one_by_one) co_await echo(socket);
+        if (how == speech::in_batches) co_await echo_batches(socket);
+        if (how == speech::in_leases) co_await echo_leases(socket);
     }
 };
 
 int main(int count, char** words) {
     const char* usage = "udp_echo [--listen HOST:PORT] [--backend native|io_uring|epoll] "
-                        "[--batches: many datagrams by one call]";
+                        "[--batches: many datagrams by one call] "
+                        "[--leases: no buffer while it is silent]";
     return example::run_main(usage, [&] {
         auto where = coho::endpoint::loopback(7777);
         std::string_view kernel = "native";
-        bool in_batches = false;
+        auto how = speech::one_by_one;
         example::command_line line(count, words);
         while (const auto flag = line.next_flag()) {
             if (*flag == "--listen") where = line.endpoint();
             else if (*flag == "--backend") kernel = line.value();
-            else if (*flag == "--batches") in_batches = true;
+            else if (*flag == "--batches") how = speech::in_batches;
+            else if (*flag == "--leases") how = speech::in_leases;
             else line.unknown();
         }
-        return example::run_on<udp_echo>(kernel, {}, where, in_batches);
+        // As large as a datagram can be.
+        const coho::run_options options{.buffers = {.count = 16, .size = 65536}};
+        return example::run_on<udp_echo>(kernel, options, where, how);
     });
 }

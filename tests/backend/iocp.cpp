@@ -39,6 +39,14 @@ int handed_back(kernel& by) {
     return count;
 }
 
+/// A pool, and the loop that it belongs to, which never runs.
+struct pool_of_one : coho::event_loop {
+    pool_of_one() : event_loop([](event_loop&) noexcept {}, nullptr) {}
+    ~pool_of_one() { end_posting(); }
+
+    coho::buffer_pool buffers{*this, {.count = 1, .size = 100}};
+};
+
 constexpr coho::handle own_socket{7};
 std::array<std::byte, 100> memory;
 
@@ -347,6 +355,87 @@ TEST_CASE("a datagram that was cut is received, and says so", "[iocp]") {
         CHECK(handed_back(by) == 1);
         CHECK(receiving.operation.outcome == 100);
         CHECK(receiving.asked.truncated);
+    }
+}
+
+TEMPLATE_TEST_CASE("H14: a receive looks without a buffer, and takes one for what is there",
+                   "[iocp][H14]", coho::request::receive_leased,
+                   coho::request::receive_from_leased) {
+    constexpr bool of_datagrams =
+        std::is_same_v<TestType, coho::request::receive_from_leased>;
+    const std::string look = of_datagrams ? "look" : "receive";
+    pool_of_one its;
+    kernel by;
+    trial<TestType> receiving{{own_socket, &its.buffers}};
+    REQUIRE(receiving.start(by) == started::pending);
+    CHECK(by.asked.back() == look);
+    CHECK(its.buffers.leased() == 0);
+    // Of a datagram that it has no room for the system says that it is cut.
+    by.complete({of_datagrams ? number::message_size : 0, 0});
+    CHECK(handed_back(by) == 0);
+    CHECK(by.asked.back() == (of_datagrams ? "receive_from" : "receive"));
+    CHECK(its.buffers.leased() == 1);
+    by.complete({0, 42});
+    CHECK(handed_back(by) == 1);
+    CHECK(receiving.operation.outcome == 42);
+    {
+        const auto held = receiving.state.take_held();
+        CHECK(held.bytes().size() == 42);
+    }
+    CHECK(its.buffers.leased() == 0);
+
+    // One that fails takes none, or gives it back.
+    for (const bool looking : {true, false}) {
+        REQUIRE(receiving.start(by) == started::pending);
+        if (!looking) by.complete({0, 0});
+        if (!looking) CHECK(handed_back(by) == 0);
+        by.complete({number::connection_reset, 0});
+        CHECK(handed_back(by) == 1);
+        CHECK(receiving.reason() == errc::connection_reset);
+        CHECK(its.buffers.leased() == 0);
+    }
+}
+
+TEMPLATE_TEST_CASE("H14: a receive that is cancelled waits for a buffer no more",
+                   "[iocp][H14][H2]", coho::request::receive_leased,
+                   coho::request::receive_from_leased) {
+    pool_of_one its;
+    kernel by;
+    auto held = its.buffers.try_take();
+    // Before the port hands back that something is there, after it, and once there is a buffer.
+    for (const int when : {0, 1, 2}) {
+        trial<TestType> receiving{{own_socket, &its.buffers}};
+        REQUIRE(receiving.start(by) == started::pending);
+        if (when == 0) receiving.cancel(by);
+        by.complete({0, 0});
+        CHECK(handed_back(by) == (when == 0 ? 1 : 0));
+        CHECK(its.buffers.waiting() == (when == 0 ? 0u : 1u));
+        if (when == 2) held.reset();
+        if (when > 0) {
+            receiving.cancel(by);
+            CHECK(handed_back(by) == 1);
+        }
+        CHECK(receiving.reason() == errc::cancelled);
+        CHECK(its.buffers.waiting() == 0);
+    }
+    CHECK(its.buffers.leased() == 0);
+    CHECK(by.count("cancel") == 1);
+}
+
+TEST_CASE("a leased datagram may be empty, or cut", "[iocp]") {
+    pool_of_one its;
+    kernel by;
+    trial<coho::request::receive_from_leased> receiving{{own_socket, &its.buffers}};
+    for (const int outcome : {0, number::message_size}) {
+        REQUIRE(receiving.start(by) == started::pending);
+        by.complete({outcome, 0});
+        CHECK(handed_back(by) == 0);
+        by.complete({outcome, 0});
+        CHECK(handed_back(by) == 1);
+        const auto held = receiving.state.take_held();
+        REQUIRE(held);
+        CHECK(held.bytes().size() == (outcome ? 100u : 0u));
+        CHECK(receiving.asked.truncated == (outcome != 0));
     }
 }
 

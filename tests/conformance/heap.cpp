@@ -109,6 +109,29 @@ task<> count_files() {
     CHECK(allocated == 0);
 }
 
+/// Datagrams that a socket sends to itself, and sends on in the buffer that they came in.
+template <class Backend>
+task<> count_leased_datagrams() {
+    constexpr int warm = 100, counted = 1000;
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    const auto where = socket.local_endpoint();
+    auto incoming = socket.incoming();
+    const std::array<std::byte, 64> bytes{};
+    auto sent = co_await socket.send_to(bytes, where);
+    int moved = 0;
+    std::size_t before = 0;
+    for (int i = 0; i < warm + counted && sent; ++i) {
+        if (i == warm) before = support::allocations();
+        auto datagram = co_await coho::timeout(30s, incoming.next());
+        if (!datagram) break;
+        moved += datagram->bytes().size() == bytes.size();
+        sent = co_await socket.send_to(std::move(datagram->lease), where);
+    }
+    const auto made = support::allocations() - before;
+    CHECK(moved == warm + counted);
+    CHECK(made == 0);
+}
+
 task<> nap() { co_await coho::sleep(1us); }
 
 /// One connection as a server and its client know it: accepted, one echo, closed.
@@ -215,6 +238,11 @@ TEMPLATE_TEST_CASE("batches of datagrams allocate nothing", "[conformance][heap]
 TEMPLATE_TEST_CASE("files that are sent allocate nothing", "[conformance][heap][files]",
                    COHO_TEST_REAL_KERNELS) {
     support::run_on<TestType>([] { return count_files<TestType>(); });
+}
+
+TEMPLATE_TEST_CASE("leased datagrams allocate nothing", "[conformance][heap][leases]",
+                   COHO_TEST_REAL_KERNELS) {
+    support::run_on<TestType>([] { return count_leased_datagrams<TestType>(); });
 }
 
 TEMPLATE_TEST_CASE("children that come, sleep and end allocate nothing", "[conformance][heap]",

@@ -1,5 +1,6 @@
 // Bytes on loan: no buffer belongs to a silent connection, and an empty pool loses no byte.
 
+#include "support/buffers.hpp"
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
 #include "support/stream_bytes.hpp"
@@ -16,24 +17,11 @@ using coho::errc;
 using coho::lease;
 using coho::task;
 using support::connect_pair;
+using support::pool_of;
 using support::reason_of;
+using support::take_all_but;
 
 namespace {
-
-template <class Backend>
-coho::buffer_pool& pool_of(std::size_t count, std::size_t size = 16'384) {
-    auto& on = coho::scheduler<Backend>::current();
-    on.use_buffers({.count = count, .size = size});
-    return on.buffers();
-}
-
-/// All buffers of a pool but so many, which are left for others. Of a pool of sixteen a kernel may
-/// hold some of those; of a single one none does.
-std::vector<lease> take_all_but(std::size_t left, coho::buffer_pool& pool) {
-    std::vector<lease> taken;
-    while (pool.idle() > left) taken.push_back(pool.try_take());
-    return taken;
-}
 
 template <class Backend>
 task<> echo_leases(coho::basic_tcp_stream<Backend> stream) {
@@ -109,17 +97,6 @@ task<> wait_for_buffer(support::stream_pair<Backend>& ends, std::string_view tex
     co_await group.spawn(receive_one<Backend>, &ends.server, &received);
     while (pool.waiting() == before) co_await coho::yield();
 }
-
-/// How often the loop asks its kernel.
-template <class Backend>
-struct counting : Backend {
-    using Backend::Backend;
-    void wait(coho::deadline until, coho::operation_queue& completed) noexcept {
-        ++waits;
-        Backend::wait(until, completed);
-    }
-    int waits = 0;
-};
 
 }  // namespace
 
@@ -365,7 +342,7 @@ TEMPLATE_TEST_CASE("H2: leases race with their cancel, and no byte is lost",
 
 TEMPLATE_TEST_CASE("H14: nothing spins while connections wait for a buffer",
                    "[conformance][leases][H14]", COHO_TEST_KERNELS) {
-    using kernel = counting<TestType>;
+    using kernel = support::counting<TestType>;
     const std::size_t count = GENERATE(1, 16);
     support::run_on<kernel>([=]() -> task<> {
         auto& pool = pool_of<kernel>(count);

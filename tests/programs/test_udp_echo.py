@@ -106,5 +106,11 @@ class UdpEchoInBatches(UdpEcho):
             self.assert_comes_back(server, client, datagram)
 
 
+class UdpEchoOfLeases(UdpEcho):
+    """All of it again, in buffers that it has only while they are needed."""
+
+    arguments = ("--leases",)
+
+
 if __name__ == "__main__":
     programs.main()

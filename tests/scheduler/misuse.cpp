@@ -51,6 +51,20 @@ coho::task<> receive_alone_after_batches() {
     (void)co_await moved.receive_from(buffer);
 }
 template <class Backend>
+coho::task<> lease_after_batches() {
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    (void)socket.batches();
+    (void)co_await socket.send_to({}, socket.local_endpoint());
+    (void)socket.incoming();
+}
+template <class Backend>
+coho::task<> ask_for_batches_after_leases() {
+    auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
+    (void)socket.incoming();
+    (void)co_await socket.send_to({}, socket.local_endpoint());
+    (void)socket.batches();
+}
+template <class Backend>
 coho::task<> ask_for_batches_under_a_receive() {
     auto socket = coho::basic_udp_socket<Backend>::bind(coho::endpoint::loopback(0)).value();
     std::array<std::byte, 8> buffer;
@@ -180,7 +194,8 @@ TEST_CASE("a lease that outlives its scheduler ends the program", "[misuse]") {
 TEMPLATE_TEST_CASE("datagrams received one by one from a socket of batches end the program",
                    "[misuse][batches]", COHO_TEST_KERNELS) {
     for (auto* const mistake :
-         {&receive_alone_after_batches<TestType>, &ask_for_batches_under_a_receive<TestType>}) {
+         {&receive_alone_after_batches<TestType>, &ask_for_batches_under_a_receive<TestType>,
+          &lease_after_batches<TestType>, &ask_for_batches_after_leases<TestType>}) {
         const auto end = support::run_in_child([&] { return coho::run<TestType>(mistake); });
         CHECK(end.signal == SIGABRT);
         CHECK(end.says("receive from its batches alone"));

@@ -123,24 +123,41 @@ inline task<> answer_batches(udp_socket* socket) {
         if (arrived) (void)co_await batches.send(arrived->bytes, arrived->size, arrived->from);
     }
 }
-inline task<> answer_datagrams(endpoint where, bool in_batches) {
+/// Keeps each buffer for a while, so that other sockets wait for one.
+inline task<> answer_leases(udp_socket* socket, world* here) {
+    auto incoming = socket->incoming();
+    for (;;) {
+        auto arrived = co_await incoming.next();
+        if (!arrived && arrived.error() == errc::cancelled) break;
+        if (!arrived) continue;
+        co_await coho::sleep(here->random.up_to(5ms));
+        (void)co_await socket->send_to(std::move(arrived->lease), arrived->from);
+    }
+}
+inline task<> answer_one_by_one(udp_socket* socket) {
     std::array<std::byte, 2000> buffer;
+    for (;;) {
+        auto arrived = co_await socket->receive_from(buffer);
+        if (!arrived && arrived.error() == errc::cancelled) break;
+        if (arrived) (void)co_await socket->send_to(arrived->bytes, arrived->from);
+    }
+}
+enum class speech { one_by_one, in_batches, in_leases };
+inline task<> answer_datagrams(world* here, endpoint where, speech how) {
     bool goes_on = true;
     while (goes_on) {
         auto socket = udp_socket::bind(where);
         // Memory for its frame may be denied.
         try {
-            if (socket && in_batches) co_await answer_batches(&*socket);
+            if (socket && how == speech::one_by_one) co_await answer_one_by_one(&*socket);
+            if (socket && how == speech::in_batches) co_await answer_batches(&*socket);
+            if (socket && how == speech::in_leases) co_await answer_leases(&*socket, here);
         } catch (const std::bad_alloc&) {
-        }
-        while (socket && !in_batches) {
-            auto arrived = co_await socket->receive_from(buffer);
-            if (!arrived && arrived.error() == errc::cancelled) break;
-            if (arrived) (void)co_await socket->send_to(arrived->bytes, arrived->from);
         }
         goes_on = co_await coho::sleep(20ms);
     }
 }
+inline constexpr std::size_t longest_question = 1308;
 /// Each datagram again and again until it has come back.
 inline task<> send_until_answered(world* here, std::uint64_t from, endpoint to) {
     std::array<std::byte, 1400> out, in;
@@ -151,7 +168,8 @@ inline task<> send_until_answered(world* here, std::uint64_t from, endpoint to) 
     while (goes_on && answered < questions && coho::now() < give_up_at) {
         auto socket = udp_socket::bind({host(from), 0});
         while (goes_on && socket && answered < questions && coho::now() < give_up_at) {
-            const auto datagram = std::span(out).first(9 + here->random.below(1300));
+            const auto datagram =
+                std::span(out).first(9 + here->random.below(longest_question - 8));
             const auto identity = from << 32 | ++number;
             std::memcpy(datagram.data(), &identity, 8);
             fill(datagram.subspan(8), identity, 0);
@@ -177,11 +195,20 @@ inline task<> send_until_answered(world* here, std::uint64_t from, endpoint to) 
     if (answered < questions && here->must_answer()) here->broke(an_answer_to_every_request);
 }
 inline task<> datagram_world(world* here, company* programs) {
-    const endpoint where(host(1), 53);
     const auto clients = 1 + here->random.below(8);
-    const bool in_batches = coho::scatter(network().seed()) % 2;
-    co_await programs->servers.spawn(answer_datagrams, where, in_batches);
+    auto how = static_cast<speech>(coho::scatter(network().seed()) % 3);
+    // What is cut is never answered.
+    const auto& buffers = coho::scheduler<kernel>::current().buffers();
+    if (how == speech::in_leases && buffers.buffer_size() < longest_question) {
+        how = speech::one_by_one;
+    }
+    const std::uint16_t servers = how == speech::in_leases ? 3 : 1;
+    for (std::uint16_t i = 0; i < servers; ++i) {
+        const endpoint where(host(1), static_cast<std::uint16_t>(53 + i));
+        co_await programs->servers.spawn(answer_datagrams, here, where, how);
+    }
     for (std::uint64_t i = 0; i < clients; ++i) {
+        const endpoint where(host(1), static_cast<std::uint16_t>(53 + i % servers));
         co_await programs->clients.spawn(send_until_answered, here, i % 4, where);
     }
 }

@@ -110,9 +110,10 @@ public:
         return begin("send_file", its, &moved).number;
     }
     std::int64_t file_size(coho::handle) noexcept { return size_of_files; }
-    int receive_from(coho::handle, buffer, std::size_t& moved, unsigned long&,
+    int receive_from(coho::handle, buffer room, std::size_t& moved, unsigned long& flags,
                      coho::socket_address&, overlapped& its) noexcept {
-        return begin("receive_from", its, &moved).number;
+        const bool looks = flags & MSG_PEEK;
+        return begin(looks && room.size == 0 ? "look" : "receive_from", its, &moved).number;
     }
     int send_to(coho::handle, buffer, std::size_t& moved, const coho::socket_address&,
                 overlapped& its) noexcept {

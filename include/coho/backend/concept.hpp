@@ -33,7 +33,8 @@ concept backend = performs<B, request::accept> && performs<B, request::connect> 
         performs<B, request::receive_leased> && performs<B, request::receive_vectored> &&
         performs<B, request::send_vectored> && performs<B, request::send_file> &&
         performs<B, request::receive_from> && performs<B, request::send_to> &&
-        performs<B, request::poll> && std::constructible_from<B, const typename B::options&> &&
+        performs<B, request::receive_from_leased> && performs<B, request::poll> &&
+        std::constructible_from<B, const typename B::options&> &&
         requires(B& kernel, const B& constant, handle socket, endpoint where, deadline until,
                  operation_queue& completed, address_family family, socket_kind kind, int number,
                  typename B::template state<request::accept>& acceptor) {

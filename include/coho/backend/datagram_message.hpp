@@ -22,24 +22,20 @@ public:
     datagram_message(const datagram_message&) = delete;
     datagram_message& operator=(const datagram_message&) = delete;
 
-    msghdr* to_receive(const request::receive_from& asked) noexcept {
+    /// Room of no bytes is for a kernel that picks a buffer.
+    msghdr* to_receive(std::span<std::byte> room) noexcept {
         address_ = socket_address();
-        describe(asked.buffer.data(), asked.buffer.size());
+        describe(room.data(), room.size());
         header_.msg_control = control_.data();
         header_.msg_controllen = control_.size();
         return &header_;
     }
     /// Takes over what was received besides the bytes.
-    void received(request::receive_from& asked) noexcept {
+    template <class Request>
+    void received(Request& asked) noexcept {
         asked.from = address_.where();
         asked.truncated = header_.msg_flags & MSG_TRUNC;
-        asked.size = 0;
-        for (auto* part = CMSG_FIRSTHDR(&header_); part; part = CMSG_NXTHDR(&header_, part)) {
-            if (part->cmsg_level != IPPROTO_UDP || part->cmsg_type != udp_joined) continue;
-            int size;
-            std::memcpy(&size, CMSG_DATA(part), sizeof size);
-            asked.size = static_cast<std::size_t>(size);
-        }
+        if constexpr (requires { asked.size; }) asked.size = size_of_joined();
     }
 
     msghdr* to_send(const request::send_to& asked) noexcept {
@@ -58,6 +54,16 @@ public:
     }
 
 private:
+    /// 0 where it is but one.
+    std::size_t size_of_joined() noexcept {
+        for (auto* part = CMSG_FIRSTHDR(&header_); part; part = CMSG_NXTHDR(&header_, part)) {
+            if (part->cmsg_level != IPPROTO_UDP || part->cmsg_type != udp_joined) continue;
+            int size;
+            std::memcpy(&size, CMSG_DATA(part), sizeof size);
+            return static_cast<std::size_t>(size);
+        }
+        return 0;
+    }
     void describe(void* data, std::size_t size) noexcept {
         piece_ = {data, size};
         header_ = {};

@@ -5,7 +5,6 @@
 #include "../buffer/lease.hpp"
 #include "../core/check.hpp"
 
-#include <concepts>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -55,7 +54,7 @@ public:
             return second_;
         }
         lease take_held() noexcept
-            requires std::same_as<Request, request::receive_leased>
+            requires request::is_leased<Request>
         {
             return kind_ == kind::first ? first_.take_held() : second_.take_held();
         }

@@ -93,9 +93,7 @@ public:
             const int failed = begin_connect(request);
             if (failed != EINPROGRESS) return finish_now(state, -failed);
         }
-        if constexpr (std::is_same_v<Request, request::receive_leased>) {
-            state.grant_by(granted_);
-        }
+        if constexpr (request::is_leased<Request>) state.grant_by(granted_.of<Request>());
         auto* known = find(state.socket());
         if (!known) return finish_now(state, -EBADF);
         if constexpr (std::is_same_v<Request, request::poll>) {
@@ -119,20 +117,16 @@ public:
         if (!place || *place != &state) return;
         *place = nullptr;
         state.waiter = nullptr;
-        if constexpr (std::is_same_v<Request, request::receive_leased>) {
-            state.give_up(*state.asked->buffers);
-        }
+        if constexpr (request::is_leased<Request>) state.give_up(*state.asked->buffers);
         each.complete(-ECANCELED, cancelled_);
     }
 
     void wait(deadline until, operation_queue& completed) noexcept {
         process_.check_same_process();
         completed.take_all(cancelled_);
-        while (!granted_.empty()) {
-            auto& attempt =
-                buffer_waiter::next_of<state<request::receive_leased>>(granted_);
+        granted_.take_each<epoll>([&](auto& attempt) {
             retry(attempt.socket(), *find(attempt.socket()), direction::receive, completed);
-        }
+        });
         const int count = fetch(completed.empty() ? until : long_ago);
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
@@ -263,8 +257,7 @@ private:
     bool has_nanoseconds_ = true;
     fork_mark process_;
     operation_queue cancelled_;
-    /// They had bytes but no buffer, and now have one.
-    intrusive_queue<buffer_waiter> granted_;
+    granted_receives granted_;
     block_table<known_socket> sockets_;
     // No more than a turn of the loop resumes, so that nothing lies about in buffers meanwhile.
     std::array<epoll_event, 128> events_;

@@ -1,17 +1,16 @@
 #pragma once
 
 #include "concept.hpp"
-#include "fork_mark.hpp"
 #include "ring_acceptor.hpp"
 #include "ring_buffers.hpp"
 #include "ring_files.hpp"
+#include "ring_leases.hpp"
+#include "ring_queues.hpp"
 #include "ring_requests.hpp"
 
 #include "../core/allocation_guard.hpp"
 #include "../core/check.hpp"
 
-#include <atomic>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -49,29 +48,16 @@ public:
     /// Tries what it is going to need, so that a system which allows io_uring only in part shows
     /// here. Throws coho::failure.
     explicit io_uring(const options& wanted = {})
-        : multishot_accept_(wanted.multishot_accept), buffer_ring_(wanted.buffer_ring),
-          zero_copy_from_(wanted.zero_copy_from) {
-        if (const int failed = set_up(wanted)) throw refusal(failed);
-        if (const int failed = try_out()) {
-            io_uring_queue_exit(&ring_);
-            throw refusal(failed);
-        }
-        // Saves the kernel a look-up at each entry; without it (before Linux 5.18) all works too.
-        io_uring_register_ring_fd(&ring_);
-        // A child after fork() must not touch the queues.
-        io_uring_ring_dontfork(&ring_);
-        wake_ = ::eventfd(0, EFD_CLOEXEC);
-        if (wake_ < 0) {
-            const int failed = errno;
-            io_uring_queue_exit(&ring_);
-            throw failure({describe(failed), {"cannot make an eventfd"}});
-        }
+        : queues_(wanted.entries, wanted.deferred_task_work),
+          multishot_accept_(wanted.multishot_accept), buffer_ring_(wanted.buffer_ring),
+          zero_copy_from_(wanted.zero_copy_from), wake_(::eventfd(0, EFD_CLOEXEC)) {
+        if (wake_ < 0) throw failure({describe(errno), {"cannot make an eventfd"}});
+        if (!queues_.supports({IORING_OP_SEND_ZC})) zero_copy_from_ = SIZE_MAX;
     }
     io_uring(const io_uring&) = delete;
     io_uring& operator=(const io_uring&) = delete;
     ~io_uring() {
         await_sent();
-        io_uring_queue_exit(&ring_);
         ::close(wake_);
     }
 
@@ -94,12 +80,12 @@ public:
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         if constexpr (std::is_same_v<Request, request::accept>) {
             return start_accept(each, state, request);
-        } else if constexpr (std::is_same_v<Request, request::receive_leased>) {
+        } else if constexpr (request::is_leased<Request>) {
             return start_leased(each, state, request);
         } else if constexpr (std::is_same_v<Request, request::send_file>) {
             return start_file(each, state, request);
         } else {
-            auto* entry = next_entry();
+            auto* entry = queues_.next_entry();
             if (!entry) return finish_now(each, -EAGAIN);
             if constexpr (std::is_same_v<Request, request::send>) {
                 if (request.bytes.size() < zero_copy_from_) request.leased = nullptr;
@@ -134,20 +120,20 @@ public:
         }
         while (acceptor.armed) {
             cancel_acceptor(acceptor);
-            enter(never);
+            queues_.enter(never);
             reap();
         }
         place.acceptor.reset();
     }
 
     void wait(deadline until, operation_queue& completed) noexcept {
-        process_.check_same_process();
-        serve_granted();
+        queues_.check_same_process();
+        go_on_with_granted();
         buffers_.refill();
         submit_cancels();
         if (!wake_awaited_) await_wake();
-        const bool may_sleep = completed_.empty() && io_uring_cq_ready(&ring_) == 0;
-        enter(may_sleep ? until : long_ago);
+        const bool may_sleep = completed_.empty() && !queues_.has_completions();
+        queues_.enter(may_sleep ? until : long_ago);
         reap();
         completed.take_all(completed_);
     }
@@ -157,64 +143,6 @@ public:
     }
 
 private:
-    static failure refusal(int number) {
-        return failure({describe(number),
-                        {"cannot use io_uring, for the system answers \"", std::strerror(number),
-                         "\" (containers and the sysctl kernel.io_uring_disabled often forbid it; "
-                         "epoll works everywhere)"}});
-    }
-
-    /// 0 or errno. Flags that this kernel does not know are left out.
-    int set_up(const options& wanted) noexcept {
-        const unsigned always = IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-                                IORING_SETUP_TASKRUN_FLAG;
-        int failed = -EINVAL;
-        if (wanted.deferred_task_work) {
-            failed = set_up(wanted.entries,
-                            always | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
-        }
-        if (failed == -EINVAL) failed = set_up(wanted.entries, always | IORING_SETUP_COOP_TASKRUN);
-        return -failed;
-    }
-    int set_up(unsigned entries, unsigned flags) noexcept {
-        io_uring_params parameters{};
-        parameters.flags = flags;
-        parameters.cq_entries = 8 * entries;
-        return io_uring_queue_init_params(entries, &ring_, &parameters);
-    }
-
-    /// 0 or errno: whether the kernel is new enough, and may be entered as well as set up.
-    int try_out() noexcept {
-        const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
-        if ((ring_.features & needed) != needed) return ENOSYS;
-        auto* const probe = io_uring_get_probe_ring(&ring_);
-        if (!probe) return EPERM;
-        bool has_all = true;
-        for (const int each : {IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
-                               IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_POLL_ADD,
-                               IORING_OP_READ, IORING_OP_ASYNC_CANCEL}) {
-            has_all = has_all && io_uring_opcode_supported(probe, each);
-        }
-        if (!io_uring_opcode_supported(probe, IORING_OP_SEND_ZC)) zero_copy_from_ = SIZE_MAX;
-        io_uring_free_probe(probe);
-        if (!has_all) return ENOSYS;
-        auto* entry = io_uring_get_sqe(&ring_);
-        io_uring_prep_nop(entry);
-        const int submitted = io_uring_submit_and_wait(&ring_, 1);
-        if (submitted < 0) return -submitted;
-        io_uring_cq_advance(&ring_, 1);
-        return 0;
-    }
-
-    /// Null only where the kernel takes no more submissions.
-    io_uring_sqe* next_entry() noexcept {
-        process_.check_same_process();
-        auto* entry = io_uring_get_sqe(&ring_);
-        if (entry) return entry;
-        io_uring_submit(&ring_);
-        return io_uring_get_sqe(&ring_);
-    }
-
     static started finish_now(operation& each, std::intptr_t outcome) noexcept {
         each.outcome = outcome;
         return started::done;
@@ -237,7 +165,7 @@ private:
         return started::pending;
     }
     bool arm(ring_acceptor& acceptor) noexcept {
-        auto* entry = next_entry();
+        auto* entry = queues_.next_entry();
         if (!entry) return false;
         const int listener = descriptor_of(acceptor.listener);
         if (multishot_accept_ && acceptor.may_take_many()) {
@@ -252,21 +180,13 @@ private:
     }
     void cancel_acceptor(ring_acceptor& acceptor) noexcept {
         if (acceptor.cancelled) return;
-        acceptor.cancelled = submit_cancel(ring_data(&acceptor, ring_tag::acceptor));
-    }
-    bool submit_cancel(std::uint64_t data) noexcept {
-        auto* entry = next_entry();
-        if (!entry) return false;
-        io_uring_prep_cancel64(entry, data, 0);
-        io_uring_sqe_set_flags(entry, IOSQE_CQE_SKIP_SUCCESS);
-        io_uring_sqe_set_data64(entry, ring_data(nullptr, ring_tag::ignored));
-        return true;
+        acceptor.cancelled = queues_.submit_cancel(ring_data(&acceptor, ring_tag::acceptor));
     }
     /// A cancel that finds no room stays in the queue for the next turn.
     void submit_cancels() noexcept {
         while (!cancels_.empty()) {
             auto& each = cancels_.pop();
-            if (!submit_cancel(static_cast<std::uint64_t>(each.outcome))) {
+            if (!queues_.submit_cancel(static_cast<std::uint64_t>(each.outcome))) {
                 cancels_.push(each);
                 return;
             }
@@ -274,50 +194,20 @@ private:
     }
 
     void await_wake() noexcept {
-        auto* entry = next_entry();
+        auto* entry = queues_.next_entry();
         if (!entry) return;
         io_uring_prep_read(entry, wake_, &wake_count_, sizeof wake_count_, 0);
         io_uring_sqe_set_data64(entry, ring_data(nullptr, ring_tag::wake));
         wake_awaited_ = true;
     }
 
-    /// Submits, and sleeps until something completes or the time has come.
-    void enter(deadline until) noexcept {
-        int entered = 0;
-        const auto left =
-            until == never || until == long_ago ? duration::zero()
-                                                       : until - std::chrono::steady_clock::now();
-        if (until == never) {
-            entered = io_uring_submit_and_wait(&ring_, 1);
-        } else if (left > duration::zero()) {
-            const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-            __kernel_timespec limit{seconds.count(), (left - seconds).count()};
-            io_uring_cqe* first = nullptr;
-            entered = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &limit, nullptr);
-        } else if (io_uring_sq_ready(&ring_) > 0 || kernel_has_work()) {
-            entered = io_uring_submit_and_get_events(&ring_);
-        }
-        check(entered != -EEXIST && entered != -EBADFD,
-              "a scheduler on io_uring was used from another thread than the one that made it");
-    }
-    /// Completions that wait for this thread to ask, or that did not fit in the queue.
-    bool kernel_has_work() const noexcept {
-        const unsigned flags = std::atomic_ref(*ring_.sq.kflags).load(std::memory_order_relaxed);
-        return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-    }
-
-    /// Takes what completed and gives the kernel its slots back.
     void reap() noexcept {
-        unsigned head = 0, count = 0;
-        io_uring_cqe* each = nullptr;
-        io_uring_for_each_cqe(&ring_, head, each) {
-            ++count;
-            take(each->user_data, each->res, each->flags);
-        }
-        io_uring_cq_advance(&ring_, count);
+        queues_.reap([this](std::uint64_t data, int outcome, unsigned flags) {
+            take(data, outcome, flags);
+        });
     }
-
     void take(std::uint64_t data, int outcome, unsigned flags) noexcept {
+        if (data == no_ring_data) return;
         auto* const address = reinterpret_cast<void*>(data & ~std::uint64_t(ring_tag_mask));
         switch (static_cast<ring_tag>(data & ring_tag_mask)) {
         case ring_tag::operation: {
@@ -339,11 +229,14 @@ private:
             take_leased(*static_cast<ring_state<request::receive_leased>*>(address), outcome,
                         flags);
             break;
+        case ring_tag::leased_datagram:
+            take_leased(*static_cast<ring_state<request::receive_from_leased>*>(address), outcome,
+                        flags);
+            break;
         case ring_tag::file:
             take_file(*static_cast<ring_state<request::send_file>*>(address), outcome);
             break;
         case ring_tag::wake: wake_awaited_ = false; break;
-        case ring_tag::ignored: break;
         }
     }
     void take_request(ring_request& request, int outcome) noexcept {
@@ -371,7 +264,7 @@ private:
     void await_sent() noexcept {
         const auto end = std::chrono::steady_clock::now() + longest_farewell;
         while (being_sent_ > 0 && std::chrono::steady_clock::now() < end) {
-            enter(end);
+            queues_.enter(end);
             reap();
         }
     }
@@ -383,7 +276,7 @@ private:
             request.waiter->outcome = -ECANCELED;
             return false;
         }
-        auto* entry = next_entry();
+        auto* entry = queues_.next_entry();
         if (!entry) {
             request.waiter->outcome = -EAGAIN;
             return false;
@@ -391,23 +284,25 @@ private:
         request.of->prepare(request, *entry);
         return true;
     }
-    started start_leased(operation& each, ring_state<request::receive_leased>& state,
-                         request::receive_leased& request) noexcept {
-        if (buffer_ring_) buffers_.set_up(ring_, *request.buffers);
+    template <class Request>
+    started start_leased(operation& each, ring_state<Request>& state, Request& request) noexcept {
+        if (buffer_ring_) buffers_.set_up(queues_.native(), *request.buffers);
         state.waiter = &each;
         state.asked = &request;
-        state.grant_by(granted_);
+        state.grant_by(granted_.of<Request>());
         state.step =
             buffers_.serves(*request.buffers) ? lease_step::picks : lease_step::polls;
         return submit_next(state) ? started::pending : finish_now(each, -EAGAIN);
     }
-    bool submit_next(auto& state) noexcept {
-        auto* entry = next_entry();
-        if (entry) state.prepare(*entry);
+    template <class State>
+    bool submit_next(State& state) noexcept {
+        auto* entry = queues_.next_entry();
+        if (entry) prepare_submission(*entry, state);
         return entry;
     }
-    void cancel_pooled(operation& each, auto& state) noexcept {
-        if (state.needs_buffer()) {
+    template <class State>
+    void cancel_pooled(operation& each, State& state) noexcept {
+        if (state.waits() || state.is_granted()) {
             state.give_up(*state.asked->buffers);
             each.complete(-ECANCELED, completed_);
             return;
@@ -416,39 +311,41 @@ private:
         each.outcome = static_cast<std::intptr_t>(ring_data(&state, state.tag));
         cancels_.push(each);
     }
-    void take_leased(ring_state<request::receive_leased>& state, int outcome,
-                     unsigned flags) noexcept {
+    template <class State>
+    void take_leased(State& state, int outcome, unsigned flags) noexcept {
         forget_cancel(*state.waiter);
         if (flags & IORING_CQE_F_BUFFER) state.held() = buffers_.take(flags, outcome);
         const bool has_no_buffer = outcome == -ENOBUFS && state.step != lease_step::receives;
         const bool is_ready = state.step == lease_step::polls && outcome >= 0;
-        if (!has_no_buffer && !is_ready && outcome != -EINTR) return finish_leased(state, outcome);
+        if (!has_no_buffer && !is_ready && outcome != -EINTR) return end_leased(state, outcome);
         if (state.waiter->cancel_asked) return finish_leased(state, -ECANCELED);
         if (has_no_buffer && state.step == lease_step::picks) {
             // Others may have taken what was there, and it fails even where nothing is to be read.
             if (!buffers_.refill_more()) state.step = lease_step::picks_when_sure;
         } else if (outcome != -EINTR) {
-            state.step = lease_step::waits;
-            if (!state.obtain(*state.asked->buffers)) return;
             state.step = lease_step::receives;
+            if (!state.obtain(*state.asked->buffers)) return;
         }
         if (!submit_next(state)) finish_leased(state, -EAGAIN);
     }
-    void finish_leased(ring_state<request::receive_leased>& state, int outcome) noexcept {
+    template <class State>
+    void end_leased(State& state, int outcome) noexcept {
+        if (state.brings(outcome)) {
+            state.received();
+            // The kernel takes a buffer back that an empty datagram has left empty. Who is stopped
+            // before there is another loses that datagram.
+            state.step = lease_step::ends;
+            if (!state.obtain(*state.asked->buffers)) {
+                if (state.waiter->cancel_asked) finish_leased(state, -ECANCELED);
+                return;
+            }
+        }
+        finish_leased(state, outcome);
+    }
+    template <class State>
+    void finish_leased(State& state, int outcome) noexcept {
         state.settle(outcome, *state.asked->buffers);
         state.waiter->complete(outcome, completed_);
-    }
-    /// Those who waited for a buffer, and now have one.
-    void serve_granted() noexcept {
-        while (!granted_.empty()) {
-            auto& state =
-                buffer_waiter::next_of<ring_state<request::receive_leased>>(granted_);
-            state.step = lease_step::receives;
-            if (!submit_next(state)) finish_leased(state, -EAGAIN);
-        }
-        while (!granted_files_.empty()) {
-            go_on(buffer_waiter::next_of<ring_state<request::send_file>>(granted_files_));
-        }
     }
     started start_file(operation& each, ring_state<request::send_file>& state,
                        request::send_file& request) noexcept {
@@ -461,7 +358,7 @@ private:
     }
     /// False where it is over, for nothing more can be submitted.
     bool submit_or_wait(ring_state<request::send_file>& state) noexcept {
-        if (state.needs_buffer()) {
+        if (state.step == file_step::needs_buffer) {
             if (!state.obtain(*state.asked->buffers)) return true;
             state.step = file_step::reads;
         }
@@ -477,6 +374,17 @@ private:
                              (waiter.cancel_asked && state.finish(-ECANCELED));
         if (is_over) waiter.complete(waiter.outcome, completed_);
         else go_on(state);
+    }
+    /// Those who waited for a buffer, and now have one.
+    void go_on_with_granted() noexcept {
+        while (!granted_.empty() || !granted_files_.empty()) {
+            granted_.take_each<io_uring>([this](auto& state) {
+                if (state.step == lease_step::ends) finish_leased(state, 0);
+                else if (!submit_next(state)) finish_leased(state, -EAGAIN);
+            });
+            if (granted_files_.empty()) continue;
+            go_on(buffer_waiter::next_of<ring_state<request::send_file>>(granted_files_));
+        }
     }
     void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {
         if (!(flags & IORING_CQE_F_MORE)) acceptor.armed = false;
@@ -499,18 +407,17 @@ private:
     static constexpr duration longest_farewell = std::chrono::milliseconds(300);
 
     ring_buffers buffers_;
-    ::io_uring ring_{};
+    ring_queues queues_;
     bool multishot_accept_;
     bool buffer_ring_;
     std::size_t zero_copy_from_;
     std::size_t being_sent_ = 0;
     bool wake_awaited_ = false;
-    int wake_ = -1;
+    int wake_;
     std::uint64_t wake_count_ = 0;
-    fork_mark process_;
     operation_queue completed_;
     operation_queue cancels_;
-    intrusive_queue<buffer_waiter> granted_;
+    granted_receives granted_;
     intrusive_queue<buffer_waiter> granted_files_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "concept.hpp"
 #include "iocp_acceptor.hpp"
+#include "iocp_leases.hpp"
 #include "iocp_requests.hpp"
 
 #include "../core/allocation_guard.hpp"
@@ -64,8 +65,8 @@ public:
             state.asked = &request;
             state.socket = socket_of(request);
             state.progress = 0;
-            if constexpr (std::is_same_v<Request, request::receive_leased>) {
-                state.grant_by(granted_);
+            if constexpr (request::is_leased<Request>) {
+                state.grant_by(granted_.of<Request>());
             }
             state.arrived = [](void* kernel, port_operation<Calls>& arrived) noexcept {
                 static_cast<basic_iocp*>(kernel)->template take<Request>(arrived);
@@ -82,8 +83,9 @@ public:
             each.complete(-windows_error::operation_aborted, completed_);
         } else {
             each.cancel_asked = true;
-            if (cancelled_without_buffer(state)) return;
-            calls().cancel(state.socket, state.overlapped);
+            if (!is_with_pool(state)) return calls().cancel(state.socket, state.overlapped);
+            finish_cancelled(state);
+            each.complete(each.outcome, completed_);
         }
     }
 
@@ -101,7 +103,7 @@ public:
     }
 
     void wait(deadline until, operation_queue& completed) noexcept {
-        receive_granted();
+        go_on_with_granted();
         reap(completed_.empty() ? milliseconds_until(until) : 0);
         completed.take_all(completed_);
     }
@@ -163,7 +165,7 @@ private:
         std::size_t moved = 0;
         const int number = calls().outcome(each.socket, each.overlapped, moved);
         if (!each.is_over(calls(), number, moved)) {
-            if (each.waiter->cancel_asked) each.finish(-windows_error::operation_aborted);
+            if (each.waiter->cancel_asked) finish_cancelled(each);
             else if (waits_for_buffer(each) || go_on(each) == started::pending) return;
         }
         each.waiter->complete(each.waiter->outcome, completed_);
@@ -171,28 +173,25 @@ private:
 
     template <class Request>
     static bool waits_for_buffer(const port_request<Calls, Request>& each) noexcept {
-        if constexpr (std::is_same_v<Request, request::receive_leased>) return each.waits();
+        if constexpr (request::is_leased<Request>) return each.waits();
         else return false;
     }
-    /// Whether it was with the pool, and nothing of it is with the system.
+    /// Nothing of it is with the system.
     template <class Request>
-    bool cancelled_without_buffer(port_request<Calls, Request>& each) noexcept {
-        if constexpr (std::is_same_v<Request, request::receive_leased>) {
-            if (!each.waits() && !each.is_granted()) return false;
-            each.give_up(*each.asked->buffers);
-            each.waiter->complete(-windows_error::operation_aborted, completed_);
-            return true;
-        } else {
-            return false;
-        }
+    static bool is_with_pool(const port_request<Calls, Request>& each) noexcept {
+        if constexpr (request::is_leased<Request>) return each.waits() || each.is_granted();
+        else return false;
     }
-    void receive_granted() noexcept {
-        while (!granted_.empty()) {
-            auto& each =
-                buffer_waiter::next_of<port_request<Calls, request::receive_leased>>(granted_);
-            if (go_on(each) == started::pending) continue;
+    template <class Request>
+    static void finish_cancelled(port_request<Calls, Request>& each) noexcept {
+        if constexpr (request::is_leased<Request>) each.give_up(*each.asked->buffers);
+        each.finish(-windows_error::operation_aborted);
+    }
+    void go_on_with_granted() noexcept {
+        granted_.take_each<basic_iocp>([this](auto& each) {
+            if (go_on(each) == started::pending) return;
             each.waiter->complete(each.waiter->outcome, completed_);
-        }
+        });
     }
 
     started start_accept(operation& each, port_acceptor_place<Calls>& place,
@@ -257,8 +256,7 @@ private:
 
     bool skips_completions_ = false;
     operation_queue completed_;
-    /// They had bytes but no buffer, and now have one.
-    intrusive_queue<buffer_waiter> granted_;
+    granted_receives granted_;
     std::array<typename Calls::entry, 128> entries_;
 };
 

@@ -4,7 +4,6 @@
 #include "socket_address.hpp"
 #include "winsock_errors.hpp"
 
-#include "../buffer/buffer_pool.hpp"
 #include "../core/operation.hpp"
 
 #include <array>
@@ -60,27 +59,6 @@ struct port_request<Calls, request::receive> : port_request_base<Calls, request:
     }
     bool is_over(Calls&, int number, std::size_t moved) noexcept {
         return this->advance(number, moved, this->asked->buffer.size(), this->asked->whole);
-    }
-};
-
-/// First a receive without room, which takes nothing away; then one into a buffer, once bytes are
-/// there and a buffer is.
-template <class Calls>
-struct port_request<Calls, request::receive_leased>
-    : port_request_base<Calls, request::receive_leased>, buffer_waiter {
-    int issue(Calls& calls, std::size_t& moved) noexcept {
-        const auto place = held() ? held().room() : std::span<std::byte>();
-        std::array room{Calls::make_buffer(place.data(), place.size())};
-        return calls.receive(this->socket, room, moved, this->overlapped);
-    }
-    bool is_over(Calls&, int number, std::size_t moved) noexcept {
-        if (!number && !held()) {
-            (void)obtain(*this->asked->buffers);
-            return false;
-        }
-        const auto outcome = number ? -number : static_cast<std::intptr_t>(moved);
-        settle(outcome, *this->asked->buffers);
-        return this->finish(outcome);
     }
 };
 
@@ -171,27 +149,40 @@ struct port_request<Calls, request::send_file> : port_request_base<Calls, reques
     }
 };
 
-template <class Calls>
-struct port_request<Calls, request::receive_from>
-    : port_request_base<Calls, request::receive_from> {
+/// The datagram is longer than the room for it.
+inline bool is_cut(int number) noexcept {
+    return number == windows_error::message_size || number == windows_error::more_data;
+}
+
+template <class Calls, class Request>
+struct port_datagram : port_request_base<Calls, Request> {
     socket_address from;
     unsigned long flags = 0;
 
-    int issue(Calls& calls, std::size_t& moved) noexcept {
+    /// Who only looks leaves the datagram where it is.
+    int receive_into(std::span<std::byte> room, bool looks, Calls& calls,
+                     std::size_t& moved) noexcept {
         from = socket_address();
-        return calls.receive_from(
-            this->socket,
-            Calls::make_buffer(this->asked->buffer.data(), this->asked->buffer.size()), moved,
-            flags, from, this->overlapped);
+        flags = looks ? MSG_PEEK : 0;
+        return calls.receive_from(this->socket, Calls::make_buffer(room.data(), room.size()), moved,
+                                  flags, from, this->overlapped);
+    }
+    std::intptr_t outcome_of(int number, std::size_t moved,
+                             std::span<std::byte> room) noexcept {
+        if (number && !is_cut(number)) return -number;
+        this->asked->from = from.where();
+        this->asked->truncated = is_cut(number);
+        return static_cast<std::intptr_t>(is_cut(number) ? room.size() : moved);
+    }
+};
+
+template <class Calls>
+struct port_request<Calls, request::receive_from> : port_datagram<Calls, request::receive_from> {
+    int issue(Calls& calls, std::size_t& moved) noexcept {
+        return this->receive_into(this->asked->buffer, false, calls, moved);
     }
     bool is_over(Calls&, int number, std::size_t moved) noexcept {
-        const bool cut =
-            number == windows_error::message_size || number == windows_error::more_data;
-        if (number && !cut) return this->finish(-number);
-        this->asked->from = from.where();
-        this->asked->truncated = cut;
-        return this->finish(
-            static_cast<std::intptr_t>(cut ? this->asked->buffer.size() : moved));
+        return this->finish(this->outcome_of(number, moved, this->asked->buffer));
     }
 };
 
@@ -243,9 +234,7 @@ struct port_request<Calls, request::poll> : port_request_base<Calls, request::po
         return calls.receive(this->socket, room, moved, this->overlapped);
     }
     bool is_over(Calls&, int number, std::size_t) noexcept {
-        const bool has_datagram =
-            number == windows_error::message_size || number == windows_error::more_data;
-        return this->finish(has_datagram ? 0 : -number);
+        return this->finish(is_cut(number) ? 0 : -number);
     }
 };
 

@@ -11,12 +11,58 @@
 
 namespace coho {
 
-/// What the state of a request has of a pool: the buffer that bytes are received into, once there
-/// are some; mostly nothing.
+/// What the state of a request has of a pool: the buffer that is received into, once something is
+/// there; mostly nothing.
 template <class Request>
 struct leased_buffer {};
-template <>
-struct leased_buffer<request::receive_leased> : buffer_waiter {};
+template <class Request>
+    requires request::is_leased<Request>
+struct leased_buffer<Request> : buffer_waiter {
+    /// Whether that outcome has brought something: an empty datagram is one, the end of a stream is
+    /// not.
+    static bool brings(std::intptr_t outcome) noexcept {
+        constexpr bool of_datagrams = requires(Request& asked) { asked.from; };
+        return outcome > 0 || (of_datagrams && outcome == 0);
+    }
+    /// All of the buffer that it holds; no bytes where it holds none.
+    std::span<std::byte> room() noexcept {
+        return held() ? held().room() : std::span<std::byte>();
+    }
+    /// A receive into that buffer has ended: what it brought stays there, else the buffer goes.
+    void settle(std::intptr_t outcome, buffer_pool& pool) noexcept {
+        if (brings(outcome)) held().fill(static_cast<std::size_t>(outcome));
+        else give_up(pool);
+    }
+};
+
+/// Those who waited for a buffer and got one, until their kernel goes on with them.
+class granted_receives {
+public:
+    template <class Request>
+        requires request::is_leased<Request>
+    intrusive_queue<buffer_waiter>& of() noexcept {
+        return std::same_as<Request, request::receive_leased> ? streams_ : datagrams_;
+    }
+    bool empty() const noexcept { return streams_.empty() && datagrams_.empty(); }
+    /// Takes each of them out, also who comes meanwhile, and calls go_on(state).
+    template <class Kernel, class Function>
+    void take_each(Function&& go_on) noexcept {
+        while (!empty()) {
+            take_from<typename Kernel::template state<request::receive_leased>>(streams_, go_on);
+            take_from<typename Kernel::template state<request::receive_from_leased>>(datagrams_,
+                                                                                     go_on);
+        }
+    }
+
+private:
+    template <class State, class Function>
+    static void take_from(intrusive_queue<buffer_waiter>& granted, Function& go_on) noexcept {
+        while (!granted.empty()) go_on(buffer_waiter::next_of<State>(granted));
+    }
+
+    intrusive_queue<buffer_waiter> streams_;
+    intrusive_queue<buffer_waiter> datagrams_;
+};
 
 /// Calls take(data, size) for each piece of memory that the request lends to the kernel until it is
 /// over.

@@ -113,6 +113,24 @@ private:
             if (!readiness.of(side())) return {};
         }
     }
+
+    attempt_outcome datagram(socket_readiness& readiness, std::span<std::byte> room) noexcept {
+        datagram_message message;
+        const auto received = call(readiness, [&](int descriptor) {
+            return ::recvmsg(descriptor, message.to_receive(room), 0);
+        });
+        if (received >= 0) message.received(*asked);
+        return {received};
+    }
+
+    /// Receives into a buffer of the pool, once there is one; silent sockets hold none.
+    template <class Receive>
+    attempt_outcome into_buffer(Receive&& receive) noexcept {
+        if (!this->obtain(*asked->buffers)) return {};
+        const attempt_outcome received = receive(this->room());
+        this->settle(received.value, *asked->buffers);
+        return received;
+    }
 };
 
 template <>
@@ -144,14 +162,11 @@ inline attempt_outcome readiness_attempt<request::receive>::attempt(
 template <>
 inline attempt_outcome readiness_attempt<request::receive_leased>::attempt(
     socket_readiness& readiness) noexcept {
-    // Silent connections hold no buffer.
-    if (!obtain(*asked->buffers)) return {};
-    const auto room = held().room();
-    const auto moved = stream(readiness, room.size(), false, [&](int descriptor) {
-        return ::recv(descriptor, room.data(), room.size(), 0);
+    return into_buffer([&](std::span<std::byte> room) {
+        return stream(readiness, room.size(), false, [&](int descriptor) {
+            return ::recv(descriptor, room.data(), room.size(), 0);
+        });
     });
-    settle(moved.value, *asked->buffers);
-    return moved;
 }
 
 template <>
@@ -213,12 +228,14 @@ inline attempt_outcome readiness_attempt<request::send_file>::attempt(
 template <>
 inline attempt_outcome readiness_attempt<request::receive_from>::attempt(
     socket_readiness& readiness) noexcept {
-    datagram_message message;
-    const auto received = call(readiness, [&](int descriptor) {
-        return ::recvmsg(descriptor, message.to_receive(*asked), 0);
-    });
-    if (received >= 0) message.received(*asked);
-    return {received};
+    return datagram(readiness, asked->buffer);
+}
+
+template <>
+inline attempt_outcome readiness_attempt<request::receive_from_leased>::attempt(
+    socket_readiness& readiness) noexcept {
+    return into_buffer(
+        [&](std::span<std::byte> room) { return datagram(readiness, room); });
 }
 
 template <>

@@ -122,6 +122,16 @@ struct receive_from {
     std::size_t size = 0;
 };
 
+/// One datagram, in a buffer that is taken from the pool once it is there. While the pool is empty
+/// it is pending. Outcome: the bytes received, also 0; the state gives the lease, take_held(). Only
+/// where batch_datagrams() asked for no batches.
+struct receive_from_leased {
+    handle socket = handle::none;
+    buffer_pool* buffers = nullptr;
+    endpoint from{};
+    bool truncated = false;
+};
+
 /// What one call may send as several datagrams: so many, and so many bytes. A packet of 65,535
 /// bytes, less the headers of IPv6 and UDP, holds them all.
 inline constexpr std::size_t most_datagrams = 64;
@@ -142,6 +152,11 @@ struct poll {
     handle foreign = handle::none;
     direction until = direction::receive;
 };
+
+/// Whether what a request of that type brings lies in a buffer of a pool.
+template <class Request>
+constexpr bool is_leased =
+    std::same_as<Request, receive_leased> || std::same_as<Request, receive_from_leased>;
 
 /// Whether a request of that type waits for what comes in, or for what can go out; a poll says it
 /// itself.

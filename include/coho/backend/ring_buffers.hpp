@@ -1,8 +1,5 @@
 #pragma once
 
-#include "posix_sockets.hpp"
-#include "ring_data.hpp"
-
 #include "../buffer/buffer_pool.hpp"
 
 #include <bit>
@@ -10,7 +7,6 @@
 #include <new>
 
 #include <liburing.h>
-#include <poll.h>
 
 namespace coho {
 
@@ -86,40 +82,6 @@ private:
     unsigned most_ = 0;
     unsigned wanted_ = 16;
     bool tried_ = false;
-};
-
-/// How a receive goes on that has no buffer of its own.
-enum class lease_step : std::uint8_t {
-    picks,            ///< the kernel picks a buffer, if bytes are there or come
-    picks_when_sure,  ///< the same, but not before bytes are there: there were no buffers
-    polls,            ///< until bytes are there
-    waits,            ///< bytes are there, but no buffer is
-    receives,         ///< into the buffer that it got
-};
-
-template <>
-struct ring_state<request::receive_leased> : buffer_waiter {
-    static constexpr auto tag = ring_tag::leased;
-    bool needs_buffer() const noexcept { return step == lease_step::waits; }
-
-    void prepare(io_uring_sqe& entry) noexcept {
-        const int socket = descriptor_of(asked->socket);
-        if (step == lease_step::polls) {
-            io_uring_prep_poll_add(&entry, socket, POLLIN);
-        } else if (step == lease_step::receives) {
-            io_uring_prep_recv(&entry, socket, held().room().data(), held().room().size(), 0);
-        } else {
-            io_uring_prep_recv(&entry, socket, nullptr, 0, 0);
-            io_uring_sqe_set_flags(&entry, IOSQE_BUFFER_SELECT);
-            entry.buf_group = ring_buffers::group;
-            if (step == lease_step::picks_when_sure) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
-        }
-        io_uring_sqe_set_data64(&entry, ring_data(this, tag));
-    }
-
-    lease_step step = lease_step::picks;
-    operation* waiter = nullptr;
-    request::receive_leased* asked = nullptr;
 };
 
 }  // namespace coho

@@ -23,24 +23,6 @@ enum class file_step : std::uint8_t {
 template <>
 struct ring_state<request::send_file> : buffer_waiter {
     static constexpr auto tag = ring_tag::file;
-    bool needs_buffer() const noexcept { return step == file_step::needs_buffer; }
-
-    void prepare(io_uring_sqe& entry) noexcept {
-        const int socket = descriptor_of(asked->socket);
-        if (step == file_step::reads) {
-            const auto room = held().room();
-            const auto left = asked->count - progress;
-            const auto most = left < room.size() ? left : room.size();
-            io_uring_prep_read(&entry, descriptor_of(asked->file), room.data(),
-                               static_cast<unsigned>(most), asked->offset + progress);
-        } else if (step == file_step::sends) {
-            io_uring_prep_send(&entry, socket, held().bytes().data(), held().bytes().size(),
-                               MSG_NOSIGNAL | MSG_DONTWAIT);
-        } else {
-            io_uring_prep_poll_add(&entry, socket, POLLOUT);
-        }
-        io_uring_sqe_set_data64(&entry, ring_data(this, tag));
-    }
 
     /// Looks at what came of a step, and chooses the next. Whether there is none.
     bool is_over(int outcome) noexcept {
@@ -77,5 +59,24 @@ private:
         return false;
     }
 };
+
+inline void prepare_submission(io_uring_sqe& entry,
+                               ring_state<request::send_file>& state) noexcept {
+    const auto& asked = *state.asked;
+    const int socket = descriptor_of(asked.socket);
+    if (state.step == file_step::reads) {
+        const auto room = state.held().room();
+        const auto left = asked.count - state.progress;
+        const auto most = left < room.size() ? left : room.size();
+        io_uring_prep_read(&entry, descriptor_of(asked.file), room.data(),
+                           static_cast<unsigned>(most), asked.offset + state.progress);
+    } else if (state.step == file_step::sends) {
+        const auto bytes = state.held().bytes();
+        io_uring_prep_send(&entry, socket, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+        io_uring_prep_poll_add(&entry, socket, POLLOUT);
+    }
+    io_uring_sqe_set_data64(&entry, ring_data(&state, state.tag));
+}
 
 }  // namespace coho

@@ -66,7 +66,7 @@ public:
     template <class Request>
     started start(operation& each, state<Request>& state, Request& request) noexcept {
         state.template prepare<simulated>(each, request);
-        if constexpr (std::same_as<Request, request::receive_leased>) state.grant_by(granted_);
+        if constexpr (request::is_leased<Request>) state.grant_by(granted_.of<Request>());
         auto* const socket = sockets_.find(state.socket());
         if (!socket) return finish_now(state, -EBADF);
         note(happening::started, socket->self.serial, static_cast<std::uint64_t>(state.side));
@@ -142,7 +142,6 @@ public:
 private:
     template <class Request>
     friend struct simulated_state;
-    using state_of_lease = simulated_state<request::receive_leased>;
 
     /// From done to handed back, and from asked to cancelled.
     static constexpr duration longest_delay = std::chrono::milliseconds(20);
@@ -172,7 +171,7 @@ private:
                           state<request::receive_leased>& state) noexcept {
         // Silent connections hold no buffer.
         if (is_silent(socket) || !state.obtain(*state.asked->buffers)) return blocked;
-        const auto room = state.held().room();
+        const auto room = state.room();
         const auto most = faults_.cut_short(room.size());
         const auto moved = take_bytes(socket, room.first(most));
         count_short(moved, most, room.size());
@@ -215,6 +214,17 @@ private:
         const auto most =
             mailbox.batches_datagrams ? faults_.cut_short(request::most_datagrams) : 1;
         return static_cast<std::intptr_t>(mailbox.take_datagrams(*state.asked, most));
+    }
+    std::intptr_t attempt(simulated_socket& mailbox,
+                          state<request::receive_from_leased>& state) noexcept {
+        auto& asked = *state.asked;
+        auto outcome = static_cast<std::intptr_t>(-mailbox.broken);
+        if (!mailbox.broken) {
+            if (!mailbox.first_datagram || !state.obtain(*asked.buffers)) return blocked;
+            outcome = static_cast<std::intptr_t>(mailbox.take_datagram(state.room(), asked));
+        }
+        state.settle(outcome, *asked.buffers);
+        return outcome;
     }
     std::intptr_t attempt(simulated_socket& socket, state<request::send_to>& state) noexcept {
         if (faults_.strikes(fault::exhausted_buffers)) return -ENOBUFS;
@@ -365,12 +375,9 @@ private:
         }
     }
 
-    /// They had bytes but no buffer, and now have one.
     void look_at_granted() noexcept {
-        while (!granted_.empty()) {
-            auto& state = buffer_waiter::next_of<state_of_lease>(granted_);
-            tell(*sockets_.find(state.socket()));
-        }
+        granted_.take_each<simulated>(
+            [this](auto& state) { tell(*sockets_.find(state.socket())); });
     }
 
     /// Everything up to that time happens.
@@ -426,7 +433,7 @@ private:
     event_loop* loop_ = nullptr;
     wake_flag<> woken_;
     operation_queue completed_;
-    intrusive_queue<buffer_waiter> granted_;
+    granted_receives granted_;
     std::uint64_t attempts_ = 0;
     std::uint64_t turns_ = 0;
     std::uint64_t stop_at_turn_ = 0;

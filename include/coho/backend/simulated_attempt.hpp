@@ -53,7 +53,7 @@ struct simulated_state : simulated_attempt, leased_buffer<Request> {
         } else {
             side = request::side_of<Request>;
         }
-        if constexpr (std::same_as<Request, request::receive_leased>) {
+        if constexpr (request::is_leased<Request>) {
             give_up_buffer = [](simulated_attempt& self) noexcept {
                 auto& state = static_cast<simulated_state&>(self);
                 state.give_up(*state.asked->buffers);

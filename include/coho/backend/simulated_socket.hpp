@@ -168,27 +168,34 @@ struct simulated_socket {
         last_datagram = &arrived_now;
         datagram_bytes += arrived_now.size;
     }
-    /// Moves the first datagram into the buffer, with those after it that a kernel may join to it,
-    /// at most so many in all: of one sender and one size, but the last, which may be shorter. What
-    /// is not the first, and does not fit, waits. Gives the bytes.
-    std::size_t take_datagrams(request::receive_from& asked, std::size_t most) noexcept {
+    /// Moves the first datagram into that room. Gives the bytes.
+    template <class Request>
+    std::size_t take_datagram(std::span<std::byte> room, Request& asked) noexcept {
         const auto first = pop_datagram();
-        const auto room = asked.buffer.size();
-        auto filled = first->size < room ? first->size : room;
-        if (filled > 0) std::memcpy(asked.buffer.data(), first->bytes.get(), filled);
+        const auto filled = first->size < room.size() ? first->size : room.size();
+        if (filled > 0) std::memcpy(room.data(), first->bytes.get(), filled);
         asked.from = first->from;
         asked.truncated = filled < first->size;
+        return filled;
+    }
+    /// The same, with those after it that a kernel may join to it, at most so many in all: of one
+    /// sender and one size, but the last, which may be shorter. What is not the first, and does not
+    /// fit, waits.
+    std::size_t take_datagrams(request::receive_from& asked, std::size_t most) noexcept {
+        const auto size = first_datagram->size;
+        auto filled = take_datagram(asked.buffer, asked);
         asked.size = 0;
-        auto last = first->size;
+        auto last = size;
         for (std::size_t count = 1; count < most && first_datagram; ++count) {
             const auto& next = *first_datagram;
-            const bool joins = next.size > 0 && next.size <= last && last == first->size &&
-                               next.from == first->from && next.size <= room - filled;
+            const bool joins = next.size > 0 && next.size <= last && last == size &&
+                               next.from == asked.from &&
+                               next.size <= asked.buffer.size() - filled;
             if (!joins) break;
             std::memcpy(&asked.buffer[filled], next.bytes.get(), next.size);
             filled += next.size;
             last = next.size;
-            asked.size = first->size;
+            asked.size = size;
             pop_datagram();
         }
         return filled;

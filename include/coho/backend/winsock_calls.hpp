@@ -160,7 +160,6 @@ public:
     int receive_from(handle socket, buffer room, std::size_t& moved, unsigned long& flags,
                      socket_address& from, overlapped& its) noexcept {
         DWORD count = 0;
-        flags = 0;
         const int number =
             number_of(::WSARecvFrom(descriptor(socket), &room, 1, &count, &flags, from.data(),
                                     &from.size(), &its, nullptr));

@@ -37,8 +37,6 @@ public:
     lease take_held() noexcept { return std::move(held_); }
     /// Waits no more, and holds none.
     inline void give_up(buffer_pool& pool) noexcept;
-    /// A receive into the buffer it holds has ended: bytes stay in it, and without any it goes.
-    inline void settle(std::intptr_t outcome, buffer_pool& pool) noexcept;
 
     buffer_waiter* next = nullptr;
 
@@ -251,11 +249,6 @@ inline void buffer_waiter::give_up(buffer_pool& pool) noexcept {
     if (waits()) pool.forget(*this);
     leave_granted();
     held_.reset();
-}
-
-inline void buffer_waiter::settle(std::intptr_t outcome, buffer_pool& pool) noexcept {
-    if (outcome > 0) held_.fill(static_cast<std::size_t>(outcome));
-    else give_up(pool);
 }
 
 class [[nodiscard]] buffer_pool::taking : public await_in_task<taking>,

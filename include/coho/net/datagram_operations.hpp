@@ -1,5 +1,6 @@
 #pragma once
 
+#include "leased_operations.hpp"
 #include "socket.hpp"
 
 #include "../backend/native.hpp"
@@ -45,6 +46,31 @@ public:
         auto outcome = this->outcome();
         if (!outcome) return about(outcome.error(), "cannot send a datagram to ", to);
         return {};
+    }
+};
+
+/// A datagram that arrived in a buffer of the scheduler's pool; an empty one has a buffer too.
+struct leased_datagram {
+    coho::lease lease;
+    endpoint from;
+    /// It was longer than the buffer, and the rest is lost.
+    bool truncated = false;
+
+    std::span<std::byte> bytes() const noexcept { return lease.bytes(); }
+};
+
+template <backend Backend>
+class [[nodiscard]] receiving_lease
+    : public socket_operation<receiving_lease<Backend>, Backend, request::receive_from_leased,
+                              direction::receive, socket_role::datagram> {
+public:
+    using receiving_lease::socket_operation::socket_operation;
+
+    result<leased_datagram> finish() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        const auto& asked = this->request();
+        return leased_datagram{this->state().take_held(), asked.from, asked.truncated};
     }
 };
 

@@ -1,10 +1,8 @@
 #pragma once
 
+#include "leased_operations.hpp"
 #include "socket.hpp"
 
-#include "../buffer/buffer_pool.hpp"
-
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -170,66 +168,6 @@ public:
         if (!outcome) return std::move(outcome).error();
         return this->state().take_held();
     }
-};
-
-/// The bytes that a stream receives, as leases of the scheduler's buffers, one after another. None
-/// belongs to a stream that is silent. The stream must outlive it, and stay where it is.
-template <backend Backend>
-class basic_incoming {
-public:
-    explicit basic_incoming(basic_socket<Backend>& socket) : socket_(&socket) {
-        // What may fail, does so here.
-        socket.on().buffers();
-    }
-
-    /// The next bytes, as many as are there and a buffer holds; errc::end_of_stream once the peer
-    /// has ended its side. While every buffer is out, those who have bytes to read wait for one, in
-    /// the order they came; leases that end let them go on.
-    [[nodiscard]] auto next() noexcept {
-        auto& buffers = socket_->on().buffers();
-        return reading_lease<Backend>(*socket_, {socket_->native_handle(), &buffers});
-    }
-
-private:
-    basic_socket<Backend>* socket_;
-};
-
-/// A write that holds its leases until it is over.
-template <backend Backend>
-class [[nodiscard]] writing_lease : public writing_all<Backend> {
-public:
-    writing_lease(basic_socket<Backend>& socket, lease&& held) noexcept
-        : writing_all<Backend>(socket, {socket.native_handle(), held.bytes(), true}),
-          held_(held.release()) {
-        // A kernel that sends from it later gives it back on its own thread.
-        if (held_->pool->belongs_to(socket.on())) this->request().leased = held_.get();
-    }
-
-    result<void> finish() noexcept {
-        auto finished = writing_all<Backend>::finish();
-        held_.reset();
-        return finished;
-    }
-
-private:
-    owned_buffer held_;
-};
-template <backend Backend, std::size_t count>
-class [[nodiscard]] writing_leases : public writing_pieces<Backend> {
-public:
-    writing_leases(basic_socket<Backend>& socket,
-                   const std::array<std::span<const std::byte>, count>& pieces,
-                   std::array<owned_buffer, count> held) noexcept
-        : writing_pieces<Backend>(socket, pieces), held_(std::move(held)) {}
-
-    result<void> finish() noexcept {
-        auto finished = writing_pieces<Backend>::finish();
-        for (auto& each : held_) each.reset();
-        return finished;
-    }
-
-private:
-    std::array<owned_buffer, count> held_;
 };
 
 template <backend Backend>

@@ -78,15 +78,19 @@ public:
 
     /// Writes all bytes of a lease, whose buffer goes home once that is over.
     [[nodiscard]] auto write_all(lease&& bytes) noexcept {
-        return writing_lease<Backend>(socket_, std::move(bytes));
+        const auto sent = bytes.bytes();
+        auto held = bytes.release();
+        // A kernel that sends from it later gives it back on its own thread.
+        auto* const own = held->pool->belongs_to(socket_.on()) ? held.get() : nullptr;
+        writing_all<Backend> sending(socket_, {socket_.native_handle(), sent, true, own});
+        return sending_leases(std::move(sending), std::array{std::move(held)});
     }
     /// The same for several, one after the other; at most 16.
     template <std::same_as<lease>... Leases>
         requires(sizeof...(Leases) > 1)
     [[nodiscard]] auto write_all(Leases&&... leases) noexcept {
-        const std::array<std::span<const std::byte>, sizeof...(Leases)> pieces{leases.bytes()...};
-        return writing_leases<Backend, sizeof...(Leases)>(socket_, pieces,
-                                                          {leases.release()...});
+        auto sending = write_all(leases.bytes()...);
+        return sending_leases(std::move(sending), std::array{leases.release()...});
     }
 
     /// Sends so many bytes of a file, from an offset on, and tells how many went: fewer only where
@@ -109,7 +113,9 @@ public:
     ///
     ///     auto incoming = stream.incoming();
     ///     while (auto lease = co_await incoming.next()) ...
-    [[nodiscard]] basic_incoming<Backend> incoming() { return basic_incoming<Backend>(socket_); }
+    [[nodiscard]] auto incoming() {
+        return basic_incoming<basic_socket<Backend>, reading_lease<Backend>>(socket_);
+    }
 
     /// Ends our side of the stream: the peer reads to its end, and may still write.
     result<void> shutdown_send() noexcept { return shut_down(direction::send); }

@@ -2,6 +2,11 @@
 
 #include "datagram_operations.hpp"
 
+#include <array>
+#include <concepts>
+#include <span>
+#include <utility>
+
 namespace coho {
 
 /// Sends and receives datagrams: messages with bounds, each on its own, which may be lost, doubled
@@ -37,13 +42,32 @@ public:
         return sending_to<Backend>(socket_, {socket_.native_handle(), bytes, to});
     }
 
+    /// Sends the bytes of a lease as one datagram, and its buffer goes home once that is over.
+    template <std::same_as<lease> Lease>
+    [[nodiscard]] auto send_to(Lease&& bytes, endpoint to) noexcept {
+        auto sending = send_to(std::span<const std::byte>(bytes.bytes()), to);
+        return sending_leases(std::move(sending), std::array{bytes.release()});
+    }
+
+    /// The datagrams that come, as leases of the scheduler's pool of buffers: no buffer belongs to
+    /// a socket that is silent. One that is longer than a buffer is cut. From now on the socket has
+    /// no batches. Throws std::bad_alloc where there is no memory for the pool.
+    ///
+    ///     auto incoming = socket.incoming();
+    ///     while (auto datagram = co_await incoming.next()) ...
+    [[nodiscard]] auto incoming() {
+        check(!in_batches_, one_by_one);
+        in_leases_ = true;
+        return basic_incoming<socket_type, receiving_lease<Backend>>(socket_);
+    }
+
     /// Its datagrams in batches. From now on it is received from by batches alone; datagrams that
     /// are sent one by one may still be.
     ///
     ///     auto batches = socket.batches();
     ///     while (auto batch = co_await batches.receive(buffer)) ...
     [[nodiscard]] basic_datagram_batches<Backend> batches() noexcept {
-        check(!socket_.is_used(direction::receive), one_by_one);
+        check(!socket_.is_used(direction::receive) && !in_leases_, one_by_one);
         in_batches_ = true;
         return basic_datagram_batches<Backend>(socket_);
     }
@@ -72,14 +96,15 @@ public:
 
 private:
     static constexpr const char* one_by_one =
-        "receive_from() was used on a socket that receives batches, and would take several "
-        "datagrams for one; receive from its batches alone";
+        "receive_from() or incoming() was used on a socket that receives batches, and would take "
+        "several datagrams for one; receive from its batches alone";
 
     explicit basic_udp_socket(socket_type&& bound) noexcept
         : socket_(std::move(bound)) {}
 
     socket_type socket_;
     bool in_batches_ = false;
+    bool in_leases_ = false;
 };
 
 using udp_socket = basic_udp_socket<native>;

@@ -33,7 +33,7 @@ struct run_options {
     /// How long to look for work without sleeping before the loop sleeps. It takes microseconds off
     /// a round trip, and a core while there is traffic.
     duration spin{};
-    /// Of the pool that stream.incoming() takes its leases from.
+    /// Of the pool that leases come from, see incoming() of the sockets.
     buffer_pool_options buffers{};
     /// The first of them asks the task to stop, the second ends the process as it would without
     /// coho.
