@@ -102,11 +102,13 @@ public:
         if (known->readiness.of(state.side())) {
             const auto outcome = taken_in(state.attempt(known->readiness));
             if (outcome != would_block) return finish_now(state, outcome);
-            await_turn(state.socket(), *known, state.side());
         }
         auto& place = known->waiting[static_cast<int>(state.side())];
         check(!place, "two operations of one direction were started on one socket");
         place = &state;
+        if constexpr (std::is_same_v<Request, request::send_file>) {
+            await_turn(request.socket, *known);
+        }
         return started::pending;
     }
 
@@ -125,22 +127,23 @@ public:
         process_.check_same_process();
         completed.take_all(cancelled_);
         granted_.take_each<epoll>([&](auto& attempt) {
-            retry(attempt.socket(), *find(attempt.socket()), direction::receive, completed);
+            retry(*find(attempt.socket()), direction::receive, completed);
         });
         const int count = fetch(completed.empty() ? until : long_ago);
         for (int i = 0; i < count; ++i) {
             const auto data = events_[static_cast<std::size_t>(i)].data.u64;
             if (data == woken) continue;
-            const auto socket = static_cast<handle>(data & 0xffffffff);
-            auto& known = *sockets_.find(static_cast<std::size_t>(socket));
+            const auto descriptor = static_cast<std::size_t>(data & 0xffffffff);
+            auto& known = *sockets_.find(descriptor);
             if (!known.attached || known.generation != data >> 32) continue;
             const auto happened = events_[static_cast<std::size_t>(i)].events;
             const bool ended = happened & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
             known.readiness.ended |= ended;
             known.readiness.readable |= ended || (happened & EPOLLIN);
             known.readiness.writable |= bool(happened & (EPOLLOUT | EPOLLHUP | EPOLLERR));
-            retry(socket, known, direction::receive, completed);
-            retry(socket, known, direction::send, completed);
+            retry(known, direction::receive, completed);
+            retry(known, direction::send, completed);
+            await_turn(static_cast<handle>(descriptor), known);
         }
     }
     void wake() noexcept {
@@ -177,11 +180,10 @@ private:
         event.data.u64 = std::uint64_t(known.generation) << 32 | static_cast<unsigned>(descriptor);
         return ::epoll_ctl(epoll_, how, descriptor, &event);
     }
-    /// What can go on, but has had its turn, goes on by one more edge.
-    void await_turn(handle socket, const known_socket& known, direction side) noexcept {
-        if (side == direction::send && known.readiness.writable) {
-            watch(EPOLL_CTL_MOD, socket, known);
-        }
+    /// What has had its turn, and can go on, goes on by one more edge.
+    void await_turn(handle socket, const known_socket& known) noexcept {
+        const bool waits = known.waiting[static_cast<int>(direction::send)];
+        if (waits && known.readiness.writable) watch(EPOLL_CTL_MOD, socket, known);
     }
 
     std::intptr_t attach_or_close(int descriptor) noexcept {
@@ -208,16 +210,12 @@ private:
         return outcome.accepted ? attach_or_close(static_cast<int>(outcome.value)) : outcome.value;
     }
 
-    void retry(handle socket, known_socket& known, direction side,
-               operation_queue& completed) noexcept {
+    void retry(known_socket& known, direction side, operation_queue& completed) noexcept {
         auto*& place = known.waiting[static_cast<int>(side)];
         if (!place || !known.readiness.of(side)) return;
         auto* const attempt = place;
         const auto tried = attempt->again(*attempt, known.readiness);
-        if (tried.value == would_block) {
-            await_turn(socket, known, side);
-            return;
-        }
+        if (tried.value == would_block) return;
         place = nullptr;
         auto& waiter = *std::exchange(attempt->waiter, nullptr);
         waiter.complete(taken_in(tried), completed);

@@ -370,7 +370,7 @@ private:
     void take_file(ring_state<request::send_file>& state, int outcome) noexcept {
         auto& waiter = *state.waiter;
         forget_cancel(waiter);
-        const bool is_over = state.is_over(outcome) ||
+        const bool is_over = state.completed(outcome) ||
                              (waiter.cancel_asked && state.finish(-ECANCELED));
         if (is_over) waiter.complete(waiter.outcome, completed_);
         else go_on(state);

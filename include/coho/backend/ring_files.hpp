@@ -24,8 +24,8 @@ template <>
 struct ring_state<request::send_file> : buffer_waiter {
     static constexpr auto tag = ring_tag::file;
 
-    /// Looks at what came of a step, and chooses the next. Whether there is none.
-    bool is_over(int outcome) noexcept {
+    /// Chooses the next step; true where there is none, for it is over.
+    bool completed(int outcome) noexcept {
         if (outcome == -EINTR) return false;
         if (outcome == -EAGAIN && step == file_step::sends) return go_on_to(file_step::needs_room);
         if (outcome < 0) return finish(outcome);
