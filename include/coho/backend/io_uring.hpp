@@ -263,10 +263,8 @@ private:
     /// system then.
     void await_sent() noexcept {
         const auto end = std::chrono::steady_clock::now() + longest_farewell;
-        while (being_sent_ > 0 && std::chrono::steady_clock::now() < end) {
-            queues_.enter(end);
-            reap();
-        }
+        operation_queue nobody;
+        while (being_sent_ > 0 && std::chrono::steady_clock::now() < end) wait(end, nobody);
     }
     void forget_cancel(operation& waiter) noexcept {
         if (!cancels_.empty()) cancels_.remove(waiter);

@@ -186,14 +186,17 @@ inline void prepare_submission(io_uring_sqe& entry, operation& each,
     io_uring_sqe_set_data64(&entry, ring_data_of(each, state));
 }
 template <class Request>
+void prepare_rest(io_uring_sqe& entry, ring_state<Request>& state) noexcept {
+    state.prepare(entry);
+    io_uring_sqe_set_data64(&entry, ring_data_of(*state.waiter, state));
+}
+template <class Request>
     requires needs_ring_request<Request>
 void prepare_submission(io_uring_sqe& entry, operation& each, ring_state<Request>& state,
                         Request& request) noexcept {
     static constexpr ring_request::kind kind{
         [](ring_request& self, io_uring_sqe& next) noexcept {
-            auto& mine = static_cast<ring_state<Request>&>(self);
-            mine.prepare(next);
-            io_uring_sqe_set_data64(&next, ring_data_of(*mine.waiter, mine));
+            prepare_rest(next, static_cast<ring_state<Request>&>(self));
         },
         [](ring_request& self, int outcome) noexcept {
             return static_cast<ring_state<Request>&>(self).completed(outcome);
@@ -202,7 +205,7 @@ void prepare_submission(io_uring_sqe& entry, operation& each, ring_state<Request
     state.of = &kind;
     state.asked = &request;
     state.progress = 0;
-    kind.prepare(state, entry);
+    prepare_rest(entry, state);
 }
 
 }  // namespace coho
