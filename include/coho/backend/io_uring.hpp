@@ -128,7 +128,7 @@ public:
 
     void wait(deadline until, operation_queue& completed) noexcept {
         queues_.check_same_process();
-        go_on_with_granted();
+        while (!granted_.empty() || !granted_files_.empty()) go_on_with_granted();
         buffers_.refill();
         submit_cancels();
         if (!wake_awaited_) await_wake();
@@ -375,14 +375,12 @@ private:
     }
     /// Those who waited for a buffer, and now have one.
     void go_on_with_granted() noexcept {
-        while (!granted_.empty() || !granted_files_.empty()) {
-            granted_.take_each<io_uring>([this](auto& state) {
-                if (state.step == lease_step::ends) finish_leased(state, 0);
-                else if (!submit_next(state)) finish_leased(state, -EAGAIN);
-            });
-            if (granted_files_.empty()) continue;
-            go_on(buffer_waiter::next_of<ring_state<request::send_file>>(granted_files_));
-        }
+        granted_.take_each<io_uring>([this](auto& state) {
+            if (state.step == lease_step::ends) finish_leased(state, 0);
+            else if (!submit_next(state)) finish_leased(state, -EAGAIN);
+        });
+        if (granted_files_.empty()) return;
+        go_on(buffer_waiter::next_of<ring_state<request::send_file>>(granted_files_));
     }
     void take_accepted(ring_acceptor& acceptor, int outcome, unsigned flags) noexcept {
         if (!(flags & IORING_CQE_F_MORE)) acceptor.armed = false;

@@ -129,6 +129,7 @@ protected:
         event_loop* before_;
     };
 
+    void resume_later(operation_queue& completed) noexcept { ready_.take_all(completed); }
     bool has_ready() const noexcept { return !ready_.empty(); }
     bool has_posted() const noexcept { return !mail_.empty(); }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <coroutine>
 #include <cstdint>
 #include <utility>
@@ -34,7 +35,8 @@ public:
     }
 
     /// Appends all of the other queue, which is empty afterwards.
-    void take_all(intrusive_queue& other) noexcept {
+    template <std::derived_from<Element> Other>
+    void take_all(intrusive_queue<Other>& other) noexcept {
         if (other.empty()) return;
         if (last_) last_->next = other.first_;
         else first_ = other.first_;
@@ -56,6 +58,9 @@ public:
     }
 
 private:
+    template <class Other>
+    friend class intrusive_queue;
+
     Element* first_ = nullptr;
     Element* last_ = nullptr;
 };

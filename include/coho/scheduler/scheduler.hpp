@@ -122,7 +122,7 @@ private:
             // A wake that came while spinning is used up; what it came for must not wait.
             if (completed.empty() && !has_posted()) kernel_.wait(timers().next(), completed);
         }
-        while (!completed.empty()) resume_later(completed.pop());
+        resume_later(completed);
     }
 
     void spin(operation_queue& completed) noexcept {
