@@ -38,6 +38,10 @@ coho::buffer_pool& pool_of_pieces() {
 /// Runs it where every lease is sent without a copy, save that the options say something else.
 template <class Function>
 void run_without_copies(Function function, ring::options wanted = {.zero_copy_from = 1}) {
+    if (!coho::ring_queues(8, false).supports({IORING_OP_SEND_ZC})) {
+        WARN("this kernel cannot send without a copy; Linux 6.0 can");
+        return;
+    }
     support::run_on<ring>(function, wanted);
 }
 
