@@ -43,6 +43,7 @@ public:
     }
 
     /// Sends the bytes of a lease as one datagram, and its buffer goes home once that is over.
+    // A template, so that send_to({}, to) goes on to mean an empty datagram.
     template <std::same_as<lease> Lease>
     [[nodiscard]] auto send_to(Lease&& bytes, endpoint to) noexcept {
         auto sending = send_to(std::span<const std::byte>(bytes.bytes()), to);
