@@ -88,7 +88,7 @@ public:
             auto* entry = queues_.next_entry();
             if (!entry) return finish_now(each, -EAGAIN);
             if constexpr (std::is_same_v<Request, request::send>) {
-                if (request.bytes.size() < zero_copy_from_) request.leased = nullptr;
+                if (request.bytes.size() < zero_copy_from_) request.may_linger = false;
             }
             prepare_submission(*entry, each, state, request);
             return started::pending;

@@ -2,6 +2,8 @@
 
 #include "endpoint.hpp"
 
+#include "../buffer/lease.hpp"
+
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -11,7 +13,6 @@
 namespace coho {
 
 class buffer_pool;
-struct pooled_buffer;
 
 /// What the system calls an open socket or file: a file descriptor, a SOCKET or a HANDLE.
 enum class handle : std::intptr_t { none = -1 };
@@ -65,9 +66,11 @@ struct send {
     handle socket = handle::none;
     std::span<const std::byte> bytes;
     bool whole = false;
-    /// The buffer of the scheduler's pool that they lie in, where nobody writes there again before
-    /// it has come home.
-    pooled_buffer* leased = nullptr;
+    /// A kernel may go on reading them, until the buffer that they are leased in goes home, which
+    /// it does on the loop's thread.
+    bool may_linger = false;
+    /// That buffer, if there is one.
+    owned_buffer held{};
 };
 
 /// Pieces of memory that go out, or are filled, one after another.

@@ -74,6 +74,7 @@ public:
 
     result<void> finish() noexcept {
         auto outcome = this->outcome();
+        this->request().held.reset();
         if (!outcome) return std::move(outcome).error();
         return {};
     }

@@ -80,10 +80,9 @@ public:
     [[nodiscard]] auto write_all(lease&& bytes) noexcept {
         const auto sent = bytes.bytes();
         auto held = bytes.release();
-        // A kernel that sends from it later gives it back on its own thread.
-        auto* const own = held->pool->belongs_to(socket_.on()) ? held.get() : nullptr;
-        writing_all<Backend> sending(socket_, {socket_.native_handle(), sent, true, own});
-        return sending_leases(std::move(sending), std::array{std::move(held)});
+        const bool is_own = held->pool->belongs_to(socket_.on());
+        return writing_all<Backend>(
+            socket_, {socket_.native_handle(), sent, true, is_own, std::move(held)});
     }
     /// The same for several, one after the other; at most 16.
     template <std::same_as<lease>... Leases>
