@@ -230,7 +230,7 @@ private:
     }
     request::send& cut_short(request::send& shortened, request::send& whole) noexcept {
         if (whole.whole) return whole;
-        shortened.socket = whole.socket;
+        shortened = whole;
         shortened.bytes = whole.bytes.first(cut_short(whole.bytes.size()));
         return shortened;
     }

@@ -2,8 +2,6 @@
 
 #include "endpoint.hpp"
 
-#include "../buffer/lease.hpp"
-
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -13,6 +11,7 @@
 namespace coho {
 
 class buffer_pool;
+struct pooled_buffer;
 
 /// What the system calls an open socket or file: a file descriptor, a SOCKET or a HANDLE.
 enum class handle : std::intptr_t { none = -1 };
@@ -70,7 +69,7 @@ struct send {
     /// it does on the loop's thread.
     bool may_linger = false;
     /// That buffer, if there is one.
-    owned_buffer held{};
+    pooled_buffer* leased = nullptr;
 };
 
 /// Pieces of memory that go out, or are filled, one after another.

@@ -4,6 +4,7 @@
 #include "posix_sockets.hpp"
 #include "ring_data.hpp"
 
+#include "../buffer/lease.hpp"
 #include "../core/operation.hpp"
 
 #include <concepts>
@@ -36,7 +37,7 @@ constexpr bool needs_ring_request = std::derived_from<ring_state<Request>, ring_
 inline std::uint64_t ring_data_of(const operation& each, const auto& state) noexcept {
     if constexpr (requires { state.asked->may_linger; }) {
         // The kernel names it once more when the operation is long over.
-        if (state.asked->may_linger) return ring_data(state.asked->held.get(), ring_tag::sent);
+        if (state.asked->may_linger) return ring_data(state.asked->leased, ring_tag::sent);
     }
     if constexpr (std::derived_from<std::remove_cvref_t<decltype(state)>, ring_request>) {
         return ring_data(static_cast<const ring_request*>(&state), ring_tag::request);
@@ -84,7 +85,7 @@ struct ring_state<request::send> : whole_transfer<request::send> {
                            MSG_NOSIGNAL | (asked->whole ? MSG_WAITALL : 0));
         if (!asked->may_linger) return;
         entry.opcode = IORING_OP_SEND_ZC;
-        asked->held->sender = static_cast<ring_request*>(this);
+        asked->leased->sender = static_cast<ring_request*>(this);
     }
     bool completed(int outcome) noexcept {
         // No more memory may be held (RLIMIT_MEMLOCK), or that socket can but copy.

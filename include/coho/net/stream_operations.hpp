@@ -66,17 +66,51 @@ public:
     result<std::size_t> finish() noexcept { return this->outcome(); }
 };
 
-template <backend Backend>
-class [[nodiscard]] writing_all
-    : public socket_operation<writing_all<Backend>, Backend, request::send, direction::send> {
+template <class Self, backend Backend>
+class [[nodiscard]] writing_whole
+    : public socket_operation<Self, Backend, request::send, direction::send> {
 public:
-    using writing_all::socket_operation::socket_operation;
+    using writing_whole::socket_operation::socket_operation;
 
     result<void> finish() noexcept {
         auto outcome = this->outcome();
-        this->request().held.reset();
         if (!outcome) return std::move(outcome).error();
         return {};
+    }
+};
+template <backend Backend>
+class [[nodiscard]] writing_all : public writing_whole<writing_all<Backend>, Backend> {
+public:
+    using writing_all::writing_whole::writing_whole;
+};
+
+/// A write that owns the lease that its request speaks of, until it is over.
+template <backend Backend>
+class [[nodiscard]] writing_lease : public writing_whole<writing_lease<Backend>, Backend> {
+public:
+    writing_lease(basic_socket<Backend>& socket, lease&& sent) noexcept
+        // Braces, for their contents are evaluated in order.
+        : writing_lease{socket, sent.bytes(), sent.release()} {}
+    writing_lease(writing_lease&& unstarted) noexcept
+        : writing_lease::writing_whole(std::move(unstarted)) {
+        unstarted.request().leased = nullptr;
+    }
+    ~writing_lease() { (void)take_held(); }
+
+    result<void> finish() noexcept {
+        const auto held = take_held();
+        return writing_lease::writing_whole::finish();
+    }
+
+private:
+    writing_lease(basic_socket<Backend>& socket, std::span<const std::byte> bytes,
+                  owned_buffer held) noexcept
+        : writing_lease::writing_whole(socket, {socket.native_handle(), bytes, true,
+                                                held->pool->belongs_to(socket.on()), held.get()}) {
+        (void)held.release();
+    }
+    owned_buffer take_held() noexcept {
+        return owned_buffer(std::exchange(this->request().leased, nullptr));
     }
 };
 

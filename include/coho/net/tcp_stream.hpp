@@ -78,11 +78,7 @@ public:
 
     /// Writes all bytes of a lease, whose buffer goes home once that is over.
     [[nodiscard]] auto write_all(lease&& bytes) noexcept {
-        const auto sent = bytes.bytes();
-        auto held = bytes.release();
-        const bool is_own = held->pool->belongs_to(socket_.on());
-        return writing_all<Backend>(
-            socket_, {socket_.native_handle(), sent, true, is_own, std::move(held)});
+        return writing_lease<Backend>(socket_, std::move(bytes));
     }
     /// The same for several, one after the other; at most 16.
     template <std::same_as<lease>... Leases>
