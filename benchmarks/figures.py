@@ -2,7 +2,7 @@
 
 import statistics
 
-from suite import WANTED
+from suite import OWN_C, WANTED
 
 
 def value(metric, rounds):
@@ -21,10 +21,12 @@ def ratio_between(metric, rounds, base_rounds):
     return statistics.median(a / b for a, b in pairs)
 
 
-def base_of(metric, by_server, base):
+def base_of(metric, by_server, base, compared):
     """The rounds of the peer; none where it was not measured."""
     if base == "C":
         peers = [server for server in by_server if server.is_c]
+    elif base == OWN_C:
+        peers = [server for server in by_server if server.is_c and server.kernel == compared.kernel]
     else:
         peers = [server for server in by_server if server.name.startswith(base)]
     if not peers:
@@ -37,7 +39,7 @@ def figure(metric, base, by_server, server):
     """The metric of a server, or its ratio to the peer; none where there is none."""
     if not base:
         return value(metric, by_server[server])
-    base_rounds = base_of(metric, by_server, base)
+    base_rounds = base_of(metric, by_server, base, server)
     return base_rounds and ratio_between(metric, by_server[server], base_rounds)
 
 

@@ -66,7 +66,8 @@ def write_document(results, description, left_out, command, path):
         "Written by a run of `benchmarks/run`, which measures everything again with one command; do not edit it. "
         "The servers take turns within each round, and only ratios within this run mean anything: CPU is the "
         "lowest of the rounds, all else the median, ratios are paired round by round. \"C\" is the better of the "
-        "servers written by hand in C, \"blocking\" a thread for each connection on blocking sockets.", "",
+        "servers written by hand in C, \"C, same kernel\" the one on io_uring or epoll like coho's there, \"blocking\" a "
+        "thread for each connection on blocking sockets.", "",
         "    " + command, "",
         *(f"- {line}" for line in description), "",
         "One row alone, by its name: `benchmarks/run --build build/demo --row echo-64`. How many instructions an "
