@@ -126,6 +126,22 @@ TEMPLATE_TEST_CASE("a part of a file is sent, and no more than there is", "[conf
     });
 }
 
+TEMPLATE_TEST_CASE("no room is waited for where a file has nothing to send",
+                   "[conformance][files]", COHO_TEST_KERNELS) {
+    const temporary_file made(100);
+    support::run_on<TestType>([&]() -> task<> {
+        auto source = file::open(made.path());
+        REQUIRE(source);
+        auto pair = co_await connect_pair<TestType>();
+        const std::vector<std::byte> more_than_fits(16 << 20);
+        auto filled = co_await coho::timeout(50ms, pair.server.write_all(more_than_fits));
+        CHECK(reason_of(filled) == errc::timed_out);
+        auto sent = co_await coho::timeout(1s, pair.server.send_file(*source, 100));
+        REQUIRE(sent);
+        CHECK(*sent == 0);
+    });
+}
+
 TEMPLATE_TEST_CASE("a part that no file can have is refused", "[conformance][files]",
                    COHO_TEST_KERNELS) {
     const temporary_file made(100);
