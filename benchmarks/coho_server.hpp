@@ -40,6 +40,7 @@ int run_server(int count, char** words) {
         if (zero_copy_from == 0) return example::run_on<Program>(kernel, options, where);
         coho::scheduler<coho::io_uring> loop({.zero_copy_from = zero_copy_from});
         loop.use_buffers(options.buffers);
+        loop.spin_for(options.spin);
         return loop.run(Program::template serve<coho::io_uring>, where);
     });
 }

@@ -1,5 +1,6 @@
 // Files that go out by streams: whole, in parts, stopped, and to peers that do not read.
 
+#include "support/buffers.hpp"
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
 #include "support/stream_bytes.hpp"
@@ -12,7 +13,9 @@
 #include <vector>
 
 #ifndef _WIN32
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #endif
 
 using namespace std::chrono_literals;
@@ -21,6 +24,7 @@ using coho::file;
 using coho::task;
 using support::connect_pair;
 using support::message_of;
+using support::pool_of;
 using support::reason_of;
 using support::temporary_file;
 
@@ -77,24 +81,6 @@ task<> send_to_end(coho::basic_tcp_stream<Backend>* stream, const file* source,
     *sent = co_await stream->send_file(*source);
 }
 
-/// How often the loop asks its kernel.
-template <class Backend>
-struct counting_turns : Backend {
-    using Backend::Backend;
-    void wait(coho::deadline until, coho::operation_queue& completed) noexcept {
-        ++turns;
-        Backend::wait(until, completed);
-    }
-    int turns = 0;
-};
-
-template <class Backend>
-coho::buffer_pool& one_buffer(std::size_t size = 16'384) {
-    auto& on = coho::scheduler<Backend>::current();
-    on.use_buffers({.count = 1, .size = size});
-    return on.buffers();
-}
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("H17: a file arrives whole, whatever its size", "[conformance][files][H17]",
@@ -136,6 +122,23 @@ TEMPLATE_TEST_CASE("a part of a file is sent, and no more than there is", "[conf
         co_await check_part<TestType>(&*source, {50'000, size}, size - 50'000);
         co_await check_part<TestType>(&*source, {size}, 0);
         co_await check_part<TestType>(&*source, {std::uint64_t(1) << 40}, 0);
+        co_await check_part<TestType>(&*source, {std::uint64_t(1) << 62}, 0);
+    });
+}
+
+TEMPLATE_TEST_CASE("no room is waited for where a file has nothing to send",
+                   "[conformance][files]", COHO_TEST_KERNELS) {
+    const temporary_file made(100);
+    support::run_on<TestType>([&]() -> task<> {
+        auto source = file::open(made.path());
+        REQUIRE(source);
+        auto pair = co_await connect_pair<TestType>();
+        const std::vector<std::byte> more_than_fits(16 << 20);
+        auto filled = co_await coho::timeout(50ms, pair.server.write_all(more_than_fits));
+        CHECK(reason_of(filled) == errc::timed_out);
+        auto sent = co_await coho::timeout(1s, pair.server.send_file(*source, 100));
+        REQUIRE(sent);
+        CHECK(*sent == 0);
     });
 }
 
@@ -203,7 +206,7 @@ TEMPLATE_TEST_CASE("H29: a peer that does not read makes a file wait, and holds 
     const temporary_file made(0);
     made.resize(endless);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>(size);
+        auto& pool = pool_of<TestType>(1, size);
         auto source = file::open(made.path());
         REQUIRE(source);
         auto pair = co_await connect_pair<TestType>();
@@ -263,7 +266,7 @@ TEMPLATE_TEST_CASE("H2: a file is stopped at any moment, and what it says it has
     constexpr std::size_t size = 50'000;
     const temporary_file made(size);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>();
+        auto& pool = pool_of<TestType>(1);
         auto source = file::open(made.path());
         REQUIRE(source);
         for (int round = 0; round < 50; ++round) {
@@ -287,7 +290,7 @@ TEMPLATE_TEST_CASE("H19: a file to a peer that is gone is an error", "[conforman
                    COHO_TEST_KERNELS) {
     const temporary_file made(100'000);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>();
+        auto& pool = pool_of<TestType>(1);
         auto source = file::open(made.path());
         REQUIRE(source);
         auto link = co_await support::accept_peer<TestType>();
@@ -309,7 +312,7 @@ TEMPLATE_TEST_CASE("H14: many files go out by one buffer", "[conformance][files]
     constexpr std::size_t size = 200'000;
     const temporary_file made(size);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>();
+        auto& pool = pool_of<TestType>(1);
         auto source = file::open(made.path());
         REQUIRE(source);
         coho::task_group group;
@@ -326,7 +329,7 @@ TEMPLATE_TEST_CASE("H14: a file that has gone out holds no buffer", "[conformanc
                    COHO_TEST_KERNELS) {
     const temporary_file made(1'000);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>();
+        auto& pool = pool_of<TestType>(1);
         auto source = file::open(made.path());
         REQUIRE(source);
         auto pair = co_await connect_pair<TestType>();
@@ -342,7 +345,7 @@ TEMPLATE_TEST_CASE("H14: a file waits while every buffer is out, where its kerne
     constexpr std::size_t size = 1'000;
     const temporary_file made(size);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>();
+        auto& pool = pool_of<TestType>(1);
         auto source = file::open(made.path());
         REQUIRE(source);
         auto held = pool.try_take();
@@ -375,7 +378,7 @@ TEMPLATE_TEST_CASE("H14: close() lets a file go that waits for a buffer",
                    "[conformance][files][H14]", COHO_TEST_KERNELS) {
     const temporary_file made(1'000);
     support::run_on<TestType>([&]() -> task<> {
-        auto& pool = one_buffer<TestType>();
+        auto& pool = pool_of<TestType>(1);
         auto source = file::open(made.path());
         REQUIRE(source);
         auto held = pool.try_take();
@@ -394,7 +397,7 @@ TEMPLATE_TEST_CASE("H14: close() lets a file go that waits for a buffer",
 #ifndef _WIN32
 TEMPLATE_TEST_CASE("H30: a file to a peer that reads as fast as it comes leaves others their turns",
                    "[conformance][files][H30]", COHO_TEST_REAL_KERNELS) {
-    using kernel = counting_turns<TestType>;
+    using kernel = support::counting<TestType>;
     constexpr std::uint64_t size = 32 << 20;
     const temporary_file made(0);
     made.resize(size);
@@ -404,7 +407,7 @@ TEMPLATE_TEST_CASE("H30: a file to a peer that reads as fast as it comes leaves 
         auto link = co_await support::accept_peer<kernel>();
         std::uint64_t arrived = 0;
         std::thread reader([&] { arrived = link.peer.receive(size).size(); });
-        const auto& turns = coho::scheduler<kernel>::current().kernel().turns;
+        const auto& turns = coho::scheduler<kernel>::current().kernel().waits;
         const int before = turns;
         auto sent = co_await link.stream.send_file(*source);
         const int taken = turns - before;
@@ -438,10 +441,18 @@ TEST_CASE("what is no regular file is not opened, and the sentence says what was
 #ifndef _WIN32
     const auto pipe = std::string(made.path()) + "-pipe";
     REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-    for (const auto& other : {pipe, std::string("/dev/zero")}) {
+    const auto socket = std::string(made.path()) + "-socket";
+    sockaddr_un named{};
+    named.sun_family = AF_UNIX;
+    REQUIRE(socket.copy(named.sun_path, sizeof named.sun_path - 1) == socket.size());
+    const int bound = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(::bind(bound, reinterpret_cast<const sockaddr*>(&named), sizeof named) == 0);
+    for (const auto& other : {pipe, socket, std::string("/dev/zero")}) {
         opened = file::open(other.c_str());
         CHECK(reason_of(opened) == errc::invalid_argument);
     }
+    ::close(bound);
+    std::filesystem::remove(socket);
     std::filesystem::remove(pipe);
 #endif
 }

@@ -375,6 +375,34 @@ TEMPLATE_TEST_CASE("H14: an empty datagram waits for a buffer as others do, and 
     });
 }
 
+TEMPLATE_TEST_CASE("H2: an empty datagram that is stopped once it has its buffer is not lost",
+                   "[conformance][leases][datagrams][H2]", COHO_TEST_KERNELS) {
+    support::run_on<TestType>([]() -> task<> {
+        auto& pool = pool_of<TestType>(16);
+        inbox<TestType> its;
+        auto incoming = its.socket.incoming();
+        co_await its.deliver("so that a kernel holds buffers");
+        auto first = co_await incoming.next();
+        REQUIRE(first);
+        first = errc::other;
+        auto held = take_all_but(0, pool);
+        coho::task_group group;
+        co_await group.spawn(receive_into<TestType>, &its);
+        co_await support::let_turns_pass();
+        co_await its.deliver("");
+        co_await support::let_turns_pass();
+        held.pop_back();
+        group.request_stop();
+        co_await group.join();
+        if (!its.received) {
+            CHECK(reason_of(its.received) == errc::cancelled);
+            its.received = co_await coho::timeout(5s, incoming.next());
+        }
+        REQUIRE(its.received);
+        CHECK(its.received->bytes().empty());
+    });
+}
+
 TEMPLATE_TEST_CASE("H2: a leased datagram that comes as it is stopped is not lost",
                    "[conformance][leases][datagrams][H2]", COHO_TEST_KERNELS) {
     const std::size_t count = GENERATE(1, 16);

@@ -22,10 +22,10 @@ public:
     datagram_message(const datagram_message&) = delete;
     datagram_message& operator=(const datagram_message&) = delete;
 
-    /// Room of no bytes is for a kernel that picks a buffer.
-    msghdr* to_receive(std::span<std::byte> room) noexcept {
+    /// So many bytes; no address is for a kernel that picks a buffer.
+    msghdr* to_receive(std::byte* place, std::size_t size) noexcept {
         address_ = socket_address();
-        describe(room.data(), room.size());
+        describe(place, size);
         header_.msg_control = control_.data();
         header_.msg_controllen = control_.size();
         return &header_;

@@ -99,6 +99,10 @@ public:
         if constexpr (std::is_same_v<Request, request::poll>) {
             known->readiness.of(request.until) = true;
         }
+        // It needs no room where the file has no bytes there.
+        if constexpr (std::is_same_v<Request, request::send_file>) {
+            known->readiness.writable = true;
+        }
         if (known->readiness.of(state.side())) {
             const auto outcome = taken_in(state.attempt(known->readiness));
             if (outcome != would_block) return finish_now(state, outcome);

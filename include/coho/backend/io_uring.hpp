@@ -9,7 +9,6 @@
 #include "ring_requests.hpp"
 
 #include "../core/allocation_guard.hpp"
-#include "../core/check.hpp"
 
 #include <type_traits>
 #include <utility>
@@ -300,6 +299,8 @@ private:
     }
     template <class State>
     void cancel_pooled(operation& each, State& state) noexcept {
+        // It has all that it waits for, and is over in the next turn.
+        if (state.is_granted() && state.has_received()) return;
         if (state.waits() || state.is_granted()) {
             state.give_up(*state.asked->buffers);
             each.complete(-ECANCELED, completed_);
@@ -376,7 +377,7 @@ private:
     /// Those who waited for a buffer, and now have one.
     void go_on_with_granted() noexcept {
         granted_.take_each<io_uring>([this](auto& state) {
-            if (state.step == lease_step::ends) finish_leased(state, 0);
+            if (state.has_received()) finish_leased(state, 0);
             else if (!submit_next(state)) finish_leased(state, -EAGAIN);
         });
         if (granted_files_.empty()) return;

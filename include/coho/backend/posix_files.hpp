@@ -19,7 +19,8 @@ struct file_calls {
     static std::intptr_t open(const char* path) noexcept {
         // A pipe without O_NONBLOCK would wait for who writes to it.
         const int opened = ::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        if (opened < 0) return -errno;
+        // ENXIO is of sockets, and of devices that are not there.
+        if (opened < 0) return errno == ENXIO ? -EINVAL : -errno;
         struct stat known{};
         int failed = ::fstat(opened, &known) < 0 ? errno : 0;
         if (!failed && !S_ISREG(known.st_mode)) failed = EINVAL;

@@ -117,7 +117,7 @@ private:
     attempt_outcome datagram(socket_readiness& readiness, std::span<std::byte> room) noexcept {
         datagram_message message;
         const auto received = call(readiness, [&](int descriptor) {
-            return ::recvmsg(descriptor, message.to_receive(room), 0);
+            return ::recvmsg(descriptor, message.to_receive(room.data(), room.size()), 0);
         });
         if (received >= 0) message.received(*asked);
         return {received};
@@ -211,13 +211,15 @@ inline attempt_outcome readiness_attempt<request::send_file>::attempt(
     const auto left = asked->count - progress();
     const auto end = progress() + (left < most_of_a_turn ? left : most_of_a_turn);
     for (;;) {
-        const auto moved = call(readiness, [&](int descriptor) {
+        auto moved = call(readiness, [&](int descriptor) {
             auto place = static_cast<off_t>(asked->offset + progress());
             return without_sigpipe([&] {
                 return ::sendfile(descriptor, descriptor_of(asked->file), &place,
                                   static_cast<std::size_t>(end - progress()));
             });
         });
+        // Beyond what any file there can have, which others call its end.
+        if (moved == -EOVERFLOW) moved = 0;
         if (moved < 0) return {moved};
         waiter->outcome += moved;
         if (moved == 0 || progress() == asked->count) return {waiter->outcome};

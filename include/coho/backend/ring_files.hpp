@@ -23,6 +23,7 @@ enum class file_step : std::uint8_t {
 template <>
 struct ring_state<request::send_file> : buffer_waiter {
     static constexpr auto tag = ring_tag::file;
+    static constexpr bool has_received() noexcept { return false; }
 
     /// Chooses the next step; true where there is none, for it is over.
     bool completed(int outcome) noexcept {

@@ -27,6 +27,13 @@ struct leased_receive : leased_buffer<Request> {
     lease_step step = lease_step::picks;
     operation* waiter = nullptr;
     Request* asked = nullptr;
+
+    bool has_received() const noexcept { return step == lease_step::ends; }
+
+protected:
+    /// Also for a buffer that is yet to be picked: until Linux 6.0 who names no size is given no
+    /// bytes, which is the end of a stream, and a datagram lost.
+    std::size_t most() const noexcept { return asked->buffers->buffer_size(); }
 };
 
 template <>
@@ -34,7 +41,7 @@ struct ring_state<request::receive_leased> : leased_receive<request::receive_lea
     static constexpr auto tag = ring_tag::leased;
 
     void prepare_receive(io_uring_sqe& entry) noexcept {
-        io_uring_prep_recv(&entry, descriptor_of(asked->socket), room().data(), room().size(), 0);
+        io_uring_prep_recv(&entry, descriptor_of(asked->socket), room().data(), most(), 0);
     }
     void received() noexcept {}
 };
@@ -44,7 +51,8 @@ struct ring_state<request::receive_from_leased> : leased_receive<request::receiv
     static constexpr auto tag = ring_tag::leased_datagram;
 
     void prepare_receive(io_uring_sqe& entry) noexcept {
-        io_uring_prep_recvmsg(&entry, descriptor_of(asked->socket), message.to_receive(room()), 0);
+        io_uring_prep_recvmsg(&entry, descriptor_of(asked->socket),
+                              message.to_receive(room().data(), most()), 0);
     }
     void received() noexcept { message.received(*asked); }
 

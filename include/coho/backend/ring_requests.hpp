@@ -141,7 +141,7 @@ template <>
 struct ring_state<request::receive_from> : datagram_transfer<request::receive_from> {
     void prepare(io_uring_sqe& entry) noexcept {
         io_uring_prep_recvmsg(&entry, descriptor_of(asked->socket),
-                              message.to_receive(asked->buffer), 0);
+                              message.to_receive(asked->buffer.data(), asked->buffer.size()), 0);
     }
     bool completed(int outcome) noexcept {
         if (outcome == -EINTR) return false;

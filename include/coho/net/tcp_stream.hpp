@@ -91,7 +91,7 @@ public:
     /// Sends so many bytes of a file, from an offset on, and tells how many went: fewer only where
     /// the file ended first. After an error it is unknown how much the peer has seen. The file must
     /// stay open until it is over. On io_uring the bytes go by way of the scheduler's pool of
-    /// buffers; where there is no memory for one, this throws std::bad_alloc.
+    /// buffers, which every kernel makes for it: std::bad_alloc where there is no memory for one.
     ///
     ///     auto page = coho::file::open("index.html");
     ///     auto sent = co_await stream.send_file(*page);
