@@ -38,6 +38,7 @@ int run_server(int count, char** words) {
             else line.unknown();
         }
         if (zero_copy_from == 0) return example::run_on<Program>(kernel, options, where);
+        if (kernel == "epoll") throw example::usage_error("--zero-copy-from is for io_uring alone");
         coho::scheduler<coho::io_uring> loop({.zero_copy_from = zero_copy_from});
         loop.use_buffers(options.buffers);
         loop.spin_for(options.spin);

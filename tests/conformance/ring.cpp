@@ -148,22 +148,20 @@ TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does l
 // Until Linux 6.0 no size means no bytes: the end of a stream that goes on, and a datagram lost.
 TEMPLATE_TEST_CASE("H24: a receive whose buffer the kernel picks names its size",
                    "[conformance][ring][H24]", support::io_uring) {
-    support::run_on<coho::io_uring>([]() -> task<> {
-        auto& pool = coho::scheduler<coho::io_uring>::current().buffers();
-        const coho::handle socket{7};
-        io_uring_sqe entry{};
-        coho::request::receive_leased of_stream{socket, &pool};
-        coho::ring_state<coho::request::receive_leased> stream;
-        stream.asked = &of_stream;
-        coho::prepare_submission(entry, stream);
-        CHECK(entry.opcode == IORING_OP_RECV);
-        CHECK(entry.len == pool.buffer_size());
-        coho::request::receive_from_leased of_datagram{socket, &pool};
-        coho::ring_state<coho::request::receive_from_leased> datagram;
-        datagram.asked = &of_datagram;
-        coho::prepare_submission(entry, datagram);
-        CHECK(entry.opcode == IORING_OP_RECVMSG);
-        CHECK(reinterpret_cast<const msghdr*>(entry.addr)->msg_iov->iov_len == pool.buffer_size());
-        co_await coho::yield();
-    });
+    coho::scheduler<coho::io_uring> loop;
+    auto& pool = loop.buffers();
+    const coho::handle socket{7};
+    io_uring_sqe entry{};
+    coho::request::receive_leased of_stream{socket, &pool};
+    coho::ring_state<coho::request::receive_leased> stream;
+    stream.asked = &of_stream;
+    coho::prepare_submission(entry, stream);
+    CHECK(entry.opcode == IORING_OP_RECV);
+    CHECK(entry.len == pool.buffer_size());
+    coho::request::receive_from_leased of_datagram{socket, &pool};
+    coho::ring_state<coho::request::receive_from_leased> datagram;
+    datagram.asked = &of_datagram;
+    coho::prepare_submission(entry, datagram);
+    CHECK(entry.opcode == IORING_OP_RECVMSG);
+    CHECK(reinterpret_cast<const msghdr*>(entry.addr)->msg_iov->iov_len == pool.buffer_size());
 }

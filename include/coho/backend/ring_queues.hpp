@@ -132,7 +132,8 @@ private:
     int try_out() noexcept {
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
         if ((ring_.features & needed) != needed) return ENOSYS;
-        if (!supports({IORING_OP_NOP})) return EPERM;
+        // What may not even be asked is forbidden.
+        if (!supports({})) return EPERM;
         if (!supports({IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
                        IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_READ,
                        IORING_OP_ASYNC_CANCEL})) {
