@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("H15: completions that overflow their queue come, also while 
         CHECK(count.cancelled == 0);
     };
     for (const unsigned entries : {2u, 512u}) {
-        support::run_on<coho::io_uring>(overflow, {.entries = entries});
+        support::run_with<coho::io_uring>({.entries = entries}, overflow);
     }
 }
 
@@ -123,7 +123,7 @@ TEMPLATE_TEST_CASE("H16: a queue with room for two holds a thousand operations a
         CHECK(count.ready == 0);
         CHECK(count.cancelled == operations);
     };
-    support::run_on<coho::io_uring>(fill_up, {.entries = 2});
+    support::run_with<coho::io_uring>({.entries = 2}, fill_up);
 }
 
 TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does leave them out",
@@ -138,7 +138,7 @@ TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does l
                     options.multishot_accept = multishot;
                     options.buffer_ring = buffers;
                     options.entries = entries;
-                    support::run_on<coho::io_uring>([=] { return use_all(options); }, options);
+                    support::run_with<coho::io_uring>(options, [=] { return use_all(options); });
                 }
             }
         }

@@ -42,7 +42,7 @@ void run_without_copies(Function function, ring::options wanted = {.zero_copy_fr
         WARN("this kernel cannot send without a copy; Linux 6.0 can");
         return;
     }
-    support::run_on<ring>(function, wanted);
+    support::run_with<ring>(wanted, function);
 }
 
 task<ring_link> accept_slow_peer() {

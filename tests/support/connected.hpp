@@ -36,7 +36,7 @@ coho::task<> within_bounds(Function& function) {
 /// Runs the task that the function returns on a scheduler of its own, and checks that every
 /// descriptor and frame is back afterwards.
 template <class Backend, class Function>
-void run_on(Function function, const typename Backend::options& wanted = {}) {
+void run_with(const typename Backend::options& wanted, Function function) {
     const auto descriptors = open_descriptors();
     {
         coho::scheduler<Backend> loop(wanted);
@@ -48,6 +48,11 @@ void run_on(Function function, const typename Backend::options& wanted = {}) {
         }
     }
     CHECK(open_descriptors() == descriptors);
+}
+
+template <class Backend, class Function>
+void run_on(Function function) {
+    run_with<Backend>({}, function);
 }
 
 /// A stream of coho whose peer is a blocking socket.
