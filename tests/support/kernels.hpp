@@ -137,6 +137,8 @@ private:
 // - a heap of its own: what it keeps for a network counts as the library's (heap).
 #ifdef _WIN32
 #define COHO_TEST_REAL_KERNELS coho::iocp
+#elif defined(COHO_TEST_SINGLE_KERNELS)
+#define COHO_TEST_REAL_KERNELS support::io_uring, coho::epoll
 #else
 #define COHO_TEST_REAL_KERNELS support::io_uring, coho::epoll, coho::native, support::faulty
 #endif
