@@ -96,12 +96,10 @@ public:
         if constexpr (request::is_leased<Request>) state.grant_by(granted_.of<Request>());
         auto* known = find(state.socket());
         if (!known) return finish_now(state, -EBADF);
-        if constexpr (std::is_same_v<Request, request::poll>) {
-            known->readiness.of(request.until) = true;
-        }
-        // It needs no room where the file has no bytes there.
-        if constexpr (std::is_same_v<Request, request::send_file>) {
-            known->readiness.writable = true;
+        // A poll asks anew, and a file that has no bytes there needs no room.
+        if constexpr (std::is_same_v<Request, request::poll> ||
+                      std::is_same_v<Request, request::send_file>) {
+            known->readiness.of(state.side()) = true;
         }
         if (known->readiness.of(state.side())) {
             const auto outcome = taken_in(state.attempt(known->readiness));

@@ -51,7 +51,8 @@ public:
           multishot_accept_(wanted.multishot_accept), buffer_ring_(wanted.buffer_ring),
           zero_copy_from_(wanted.zero_copy_from), wake_(::eventfd(0, EFD_CLOEXEC)) {
         if (wake_ < 0) throw failure({describe(errno), {"cannot make an eventfd"}});
-        if (!queues_.supports({IORING_OP_SEND_ZC})) zero_copy_from_ = SIZE_MAX;
+        const bool sends_copies = zero_copy_from_ == SIZE_MAX;
+        if (!sends_copies && !queues_.supports({IORING_OP_SEND_ZC})) zero_copy_from_ = SIZE_MAX;
     }
     io_uring(const io_uring&) = delete;
     io_uring& operator=(const io_uring&) = delete;
@@ -100,9 +101,8 @@ public:
             // The kernel may go on accepting; what it accepts is kept for the next to ask.
             state.acceptor->waiter = nullptr;
             each.complete(-ECANCELED, completed_);
-        } else if constexpr (std::derived_from<ring_state<Request>, buffer_waiter>) {
-            cancel_pooled(each, state);
         } else {
+            if (is_cancelled_with_pool(each, state)) return;
             each.cancel_asked = true;
             // In flight, an operation uses neither its link nor its outcome.
             each.outcome = static_cast<std::intptr_t>(ring_data_of(each, state));
@@ -297,18 +297,20 @@ private:
         if (entry) prepare_submission(*entry, state);
         return entry;
     }
+    /// Whether nothing of it is with the kernel, which then need not be asked.
     template <class State>
-    void cancel_pooled(operation& each, State& state) noexcept {
-        // It has all that it waits for, and is over in the next turn.
-        if (state.is_granted() && state.has_received()) return;
-        if (state.waits() || state.is_granted()) {
-            state.give_up(*state.asked->buffers);
-            each.complete(-ECANCELED, completed_);
-            return;
+    bool is_cancelled_with_pool([[maybe_unused]] operation& each,
+                                [[maybe_unused]] State& state) noexcept {
+        if constexpr (std::derived_from<State, buffer_waiter>) {
+            // It has all that it waits for, and is over in the next turn.
+            if (state.is_granted() && state.has_received()) return true;
+            if (state.waits() || state.is_granted()) {
+                state.give_up(*state.asked->buffers);
+                each.complete(-ECANCELED, completed_);
+                return true;
+            }
         }
-        each.cancel_asked = true;
-        each.outcome = static_cast<std::intptr_t>(ring_data(&state, state.tag));
-        cancels_.push(each);
+        return false;
     }
     template <class State>
     void take_leased(State& state, int outcome, unsigned flags) noexcept {

@@ -156,7 +156,7 @@ private:
             // It has succeeded, and the port hands it back all the same.
             if (number == 0 && !skips_completions_) return started::pending;
             if (each.is_over(calls(), number, moved)) return started::done;
-            if (waits_for_buffer(each)) return started::pending;
+            if (is_with_pool(each)) return started::pending;
         }
     }
     template <class Request>
@@ -166,16 +166,11 @@ private:
         const int number = calls().outcome(each.socket, each.overlapped, moved);
         if (!each.is_over(calls(), number, moved)) {
             if (each.waiter->cancel_asked) finish_cancelled(each);
-            else if (waits_for_buffer(each) || go_on(each) == started::pending) return;
+            else if (is_with_pool(each) || go_on(each) == started::pending) return;
         }
         each.waiter->complete(each.waiter->outcome, completed_);
     }
 
-    template <class Request>
-    static bool waits_for_buffer(const port_request<Calls, Request>& each) noexcept {
-        if constexpr (request::is_leased<Request>) return each.waits();
-        else return false;
-    }
     /// Nothing of it is with the system.
     template <class Request>
     static bool is_with_pool(const port_request<Calls, Request>& each) noexcept {

@@ -40,14 +40,7 @@ public:
     void check_same_process() const noexcept { process_.check_same_process(); }
 
     bool supports(std::initializer_list<int> operations) noexcept {
-        auto* const probe = io_uring_get_probe_ring(&ring_);
-        if (!probe) return false;
-        bool has_all = true;
-        for (const int each : operations) {
-            has_all = has_all && io_uring_opcode_supported(probe, each);
-        }
-        io_uring_free_probe(probe);
-        return has_all;
+        return find(operations) == 0;
     }
 
     /// Null only where the kernel takes no more submissions.
@@ -128,17 +121,27 @@ private:
         return io_uring_queue_init_params(entries, &ring_, &parameters);
     }
 
+    /// 0 where the kernel has all of them, else errno: EPERM where it may not even be asked.
+    int find(std::initializer_list<int> operations) noexcept {
+        auto* const probe = io_uring_get_probe_ring(&ring_);
+        if (!probe) return EPERM;
+        bool has_all = true;
+        for (const int each : operations) {
+            has_all = has_all && io_uring_opcode_supported(probe, each);
+        }
+        io_uring_free_probe(probe);
+        return has_all ? 0 : ENOSYS;
+    }
+
     /// 0 or errno: whether the kernel is new enough, and may be entered as well as set up.
     int try_out() noexcept {
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
         if ((ring_.features & needed) != needed) return ENOSYS;
-        // What may not even be asked is forbidden.
-        if (!supports({})) return EPERM;
-        if (!supports({IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
-                       IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_READ,
-                       IORING_OP_ASYNC_CANCEL})) {
-            return ENOSYS;
-        }
+        const int missing =
+            find({IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
+                  IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_READ,
+                  IORING_OP_ASYNC_CANCEL});
+        if (missing) return missing;
         auto* entry = io_uring_get_sqe(&ring_);
         io_uring_prep_nop(entry);
         const int submitted = io_uring_submit_and_wait(&ring_, 1);

@@ -39,7 +39,9 @@ inline std::uint64_t ring_data_of(const operation& each, const auto& state) noex
         // The kernel names it once more when the operation is long over.
         if (state.asked->may_linger) return ring_data(state.asked->leased, ring_tag::sent);
     }
-    if constexpr (std::derived_from<std::remove_cvref_t<decltype(state)>, ring_request>) {
+    if constexpr (requires { state.tag; }) {
+        return ring_data(&state, state.tag);
+    } else if constexpr (std::derived_from<std::remove_cvref_t<decltype(state)>, ring_request>) {
         return ring_data(static_cast<const ring_request*>(&state), ring_tag::request);
     } else {
         return ring_data(&each, ring_tag::operation);

@@ -13,11 +13,7 @@ class [[nodiscard]] polling
 public:
     using polling::socket_operation::socket_operation;
 
-    result<void> finish() noexcept {
-        auto outcome = this->outcome();
-        if (!outcome) return std::move(outcome).error();
-        return {};
-    }
+    result<void> finish() noexcept { return this->success(); }
 };
 
 /// Waits for a handle that somebody else owns, reads and writes: a pipe, or the socket of another

@@ -191,6 +191,12 @@ protected:
         this->where().leave(side, *this);
         return work::finish();
     }
+    /// The same where the count or handle says nothing.
+    result<void> success() noexcept {
+        auto outcome = this->outcome();
+        if (!outcome) return std::move(outcome).error();
+        return {};
+    }
     using work::number;
     using work::refuse;
     using work::request;

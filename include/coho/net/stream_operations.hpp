@@ -72,11 +72,7 @@ class [[nodiscard]] writing_whole
 public:
     using writing_whole::socket_operation::socket_operation;
 
-    result<void> finish() noexcept {
-        auto outcome = this->outcome();
-        if (!outcome) return std::move(outcome).error();
-        return {};
-    }
+    result<void> finish() noexcept { return this->success(); }
 };
 template <backend Backend>
 class [[nodiscard]] writing_all : public writing_whole<writing_all<Backend>, Backend> {
@@ -184,11 +180,7 @@ public:
         : writing_pieces::socket_operation(
               socket, request_of_pieces<request::send_vectored>(socket.native_handle(), pieces)) {}
 
-    result<void> finish() noexcept {
-        auto outcome = this->outcome();
-        if (!outcome) return std::move(outcome).error();
-        return {};
-    }
+    result<void> finish() noexcept { return this->success(); }
 };
 
 template <backend Backend>
@@ -211,11 +203,7 @@ class [[nodiscard]] connecting
 public:
     using connecting::socket_operation::socket_operation;
 
-    result<void> finish() noexcept {
-        auto outcome = this->outcome();
-        if (!outcome) return std::move(outcome).error();
-        return {};
-    }
+    result<void> finish() noexcept { return this->success(); }
 };
 
 }  // namespace coho
