@@ -1,4 +1,5 @@
 #include "support/connected.hpp"
+#include "support/datagram_race.hpp"
 #include "support/kernels.hpp"
 
 #include <array>
@@ -142,34 +143,11 @@ TEMPLATE_TEST_CASE("H2: a receive that is stopped as datagrams come loses none",
         auto socket = bind<TestType>();
         auto peer = support::peer_of<TestType>::bound(coho::socket_kind::datagram);
         peer.connect(socket.local_endpoint());
-        int sent = 0, received = 0, stopped = 0;
-        auto send = [&] {
-            peer.send("x");
-            ++sent;
-        };
-        auto receive = [&]() -> task<> {
+        auto receive = [&]() -> task<bool> {
             std::array<std::byte, 8> buffer;
             auto datagram = co_await socket.receive_from(buffer);
-            ++(datagram ? received : stopped);
+            co_return bool(datagram);
         };
-        for (int round = 1; round <= 1'000; ++round) {
-            coho::task_group group;
-            co_await group.spawn(receive);
-            for (int turn = 0; turn < round / 3 % 3; ++turn) co_await coho::yield();
-            // A datagram before the stop, after it, or none.
-            if (round % 3 == 0) send();
-            group.request_stop();
-            if (round % 3 == 1) send();
-            co_await group.join();
-            // Before the socket is so full that the system drops some.
-            while (round % 20 == 0 && received < sent) {
-                const int before = received;
-                co_await receive();
-                // One that was lost does not come, however long run_on() lets it wait.
-                REQUIRE(received > before);
-            }
-        }
-        CHECK(received == sent);
-        CHECK(stopped > 0);
+        co_await support::race_datagrams_with_stops(1'000, peer, receive);
     });
 }

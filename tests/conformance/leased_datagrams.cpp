@@ -2,6 +2,7 @@
 
 #include "support/buffers.hpp"
 #include "support/connected.hpp"
+#include "support/datagram_race.hpp"
 #include "support/kernels.hpp"
 
 #include <array>
@@ -45,6 +46,16 @@ template <class Backend>
 task<> receive_into(inbox<Backend>* its) {
     auto incoming = its->socket.incoming();
     its->received = co_await incoming.next();
+}
+/// All buffers of the pool that can be had, once a kernel that holds some itself does so.
+template <class Backend>
+task<std::vector<coho::lease>> take_all_after_one(inbox<Backend>& its, coho::buffer_pool& pool) {
+    auto incoming = its.socket.incoming();
+    co_await its.deliver("so that a kernel holds buffers");
+    auto first = co_await incoming.next();
+    REQUIRE(first);
+    first = errc::other;
+    co_return take_all_but(0, pool);
 }
 template <class Backend>
 task<> until_received(const inbox<Backend>& its) {
@@ -336,11 +347,7 @@ TEMPLATE_TEST_CASE("H14: an empty datagram waits for a buffer as others do, and 
         auto& pool = pool_of<TestType>(16);
         inbox<TestType> its;
         auto incoming = its.socket.incoming();
-        co_await its.deliver("so that a kernel holds buffers");
-        auto first = co_await incoming.next();
-        REQUIRE(first);
-        first = errc::other;
-        auto held = take_all_but(0, pool);
+        auto held = co_await take_all_after_one(its, pool);
         for (const bool stopped : {true, false}) {
             its.received = errc::other;
             coho::task_group group;
@@ -381,11 +388,7 @@ TEMPLATE_TEST_CASE("H2: an empty datagram that is stopped once it has its buffer
         auto& pool = pool_of<TestType>(16);
         inbox<TestType> its;
         auto incoming = its.socket.incoming();
-        co_await its.deliver("so that a kernel holds buffers");
-        auto first = co_await incoming.next();
-        REQUIRE(first);
-        first = errc::other;
-        auto held = take_all_but(0, pool);
+        auto held = co_await take_all_after_one(its, pool);
         coho::task_group group;
         co_await group.spawn(receive_into<TestType>, &its);
         co_await support::let_turns_pass();
@@ -411,35 +414,13 @@ TEMPLATE_TEST_CASE("H2: a leased datagram that comes as it is stopped is not los
         inbox<TestType> its;
         auto peer = support::peer_of<TestType>::bound(coho::socket_kind::datagram);
         peer.connect(its.socket.local_endpoint());
-        int sent = 0, received = 0, stopped = 0;
-        const auto send = [&] {
-            peer.send("x");
-            ++sent;
+        auto receive = [&]() -> task<bool> {
+            auto incoming = its.socket.incoming();
+            auto datagram = co_await incoming.next();
+            if (datagram) CHECK(as_text(datagram->bytes()) == "x");
+            co_return bool(datagram);
         };
-        const auto receive = [&]() -> task<> {
-            co_await receive_into<TestType>(&its);
-            if (its.received) CHECK(as_text(its.received->bytes()) == "x");
-            ++(its.received ? received : stopped);
-            its.received = errc::other;
-        };
-        for (int round = 1; round <= 600; ++round) {
-            coho::task_group group;
-            co_await group.spawn(receive);
-            for (int turn = 0; turn < round / 3 % 3; ++turn) co_await coho::yield();
-            // A datagram before the stop, after it, or none.
-            if (round % 3 == 0) send();
-            group.request_stop();
-            if (round % 3 == 1) send();
-            co_await group.join();
-            // Before the socket is so full that the system drops some.
-            while (round % 20 == 0 && received < sent) {
-                const int before = received;
-                co_await receive();
-                REQUIRE(received > before);
-            }
-        }
-        CHECK(received == sent);
-        CHECK(stopped > 0);
+        co_await support::race_datagrams_with_stops(600, peer, receive);
         CHECK(pool.leased() == 0);
     });
 }
