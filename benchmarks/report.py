@@ -8,6 +8,11 @@ COHO_COLOR, PEER_COLOR, TEXT_COLOR = "#e8603c", "#b4bec8", "#24303c"
 TITLE_STYLE = {"loc": "left", "fontsize": 12, "weight": "bold"}
 SPIN_NOTE = (f"Where coho spins, the load never sleeps, whichever the server; coho looks for work up to "
              f"{SPIN_MICROSECONDS} µs before it sleeps, and the CPU shown there is that of spinning.")
+NAMES_NOTE = (
+    "\"C\" is the better of the servers written by hand in C, \"C, same kernel\" the one on io_uring or epoll like coho's "
+    "there, \"blocking\" a thread for each connection on blocking sockets. \"With leases\" no connection has a buffer "
+    "while it is silent; \"with time limits\" is `examples/echo_server`, where each read and each write has one, and the "
+    "others have none.")
 
 
 def cells(row, by_server):
@@ -37,6 +42,8 @@ def print_tables(results, description):
         for line in [heading, *lines]:
             print(f"{line[0]:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:])),
                   sep="  ")
+    if any(row.kind == "load" for row in results):
+        print(f"\n{NAMES_NOTE}")
     if any(row.spin for row in results):
         print(f"\n{SPIN_NOTE}")
 
@@ -65,9 +72,8 @@ def write_document(results, description, left_out, command, path):
         "# Benchmarks", "",
         "Written by a run of `benchmarks/run`, which measures everything again with one command; do not edit it. "
         "The servers take turns within each round, and only ratios within this run mean anything: CPU is the "
-        "lowest of the rounds, all else the median, ratios are paired round by round. \"C\" is the better of the "
-        "servers written by hand in C, \"C, same kernel\" the one on io_uring or epoll like coho's there, \"blocking\" a "
-        "thread for each connection on blocking sockets.", "",
+        "lowest of the rounds, all else the median, ratios are paired round by round.", "",
+        NAMES_NOTE, "",
         "    " + command, "",
         *(f"- {line}" for line in description), "",
         "One row alone, by its name: `benchmarks/run --build build/demo --row echo-64`. How many instructions an "

@@ -103,9 +103,7 @@ def echo_row(connections, size=64, in_flight=1, spin=False):
     servers = ECHO_SERVERS
     if in_flight == 1 and not spin:
         servers += LEASE_SERVERS + LIMITED_SERVERS * (size == 64)
-    about = ("\"With time limits\" is `examples/echo_server`, where each read and each write has one; the others have "
-             "none." if name == "echo-1" else "")
-    return Row(name, title, group, servers, load, connections, about=about, spin=spin,
+    return Row(name, title, group, servers, load, connections, spin=spin,
                bytes_in_flight=connections * size * in_flight)
 
 
