@@ -1,7 +1,9 @@
 // What io_uring alone has: queues that can be full or overflow, and features that may be missing.
 
+#include "support/buffers.hpp"
 #include "support/connected.hpp"
 #include "support/kernels.hpp"
+#include "support/temporary_file.hpp"
 
 #include <array>
 #include <vector>
@@ -71,6 +73,15 @@ task<> use_all(ring_options options) {
         const auto byte = co_await support::receive_text(*next, 1);
         CHECK(byte == "x");
     }
+}
+
+using counted = support::counting<coho::io_uring>;
+
+task<> send_whole(coho::basic_tcp_stream<counted>* stream, const coho::file* source,
+                  std::uint64_t size) {
+    auto sent = co_await stream->send_file(*source);
+    CHECK(reason_of(sent) == errc::none);
+    CHECK(*sent == size);
 }
 
 }  // namespace
@@ -143,6 +154,34 @@ TEMPLATE_TEST_CASE("H24: io_uring serves without any of its features, and does l
             }
         }
     }
+}
+
+// Where the queue is full, what is submitted may complete before the next is looked at.
+TEMPLATE_TEST_CASE("H30: each of many files moves by one step in a turn of the loop",
+                   "[conformance][ring][H30]", support::io_uring) {
+    static constexpr std::uint64_t pieces = 32;
+    static constexpr std::size_t size_of_piece = 512;
+    static constexpr int files = 100;
+    const support::temporary_file made(pieces * size_of_piece);
+    support::run_with<counted>({.entries = 32}, [&]() -> task<> {
+        support::pool_of<counted>(files, size_of_piece);
+        auto source = coho::file::open(made.path());
+        REQUIRE(source);
+        std::vector<support::stream_pair<counted>> pairs;
+        for (int i = 0; i < files; ++i) {
+            auto pair = co_await support::connect_pair<counted>();
+            pairs.push_back(std::move(pair));
+        }
+        const int& turns = coho::scheduler<counted>::current().kernel().waits;
+        const int before = turns;
+        coho::task_group group;
+        for (auto& each : pairs) {
+            co_await group.spawn(send_whole, &each.server, &*source, pieces * size_of_piece);
+        }
+        co_await group.join();
+        // It is read, and sent.
+        CHECK(turns - before >= 2 * static_cast<int>(pieces));
+    });
 }
 
 // Until Linux 6.0 no size means no bytes: the end of a stream that goes on, and a datagram lost.

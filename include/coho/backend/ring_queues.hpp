@@ -81,13 +81,15 @@ public:
         check(entered != -EEXIST && entered != -EBADFD,
               "a scheduler on io_uring was used from another thread than the one that made it");
     }
-    /// Calls take(data, outcome, flags) for each that completed, and gives the kernel its slots
-    /// back.
+    /// Calls take(data, outcome, flags) for each that has completed by now, and gives the kernel
+    /// its slots back. What completes meanwhile is left for the next time, for it need not end.
     template <class Take>
     void reap(Take&& take) noexcept {
+        const unsigned ready = io_uring_cq_ready(&ring_);
         unsigned head = 0, count = 0;
         io_uring_cqe* each = nullptr;
         io_uring_for_each_cqe(&ring_, head, each) {
+            if (count == ready) break;
             ++count;
             take(each->user_data, each->res, each->flags);
         }
