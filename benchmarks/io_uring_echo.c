@@ -64,10 +64,15 @@ int main(int argc, char **argv) {
 
     for (;;) {
         submit_and_wait(&ring);
+        /* What completes meanwhile waits, or those who are served first are served again and again
+           while a thousand others wait. */
+        const unsigned ready = io_uring_cq_ready(&ring);
         struct io_uring_cqe *completion;
         unsigned head;
         unsigned count = 0;
         io_uring_for_each_cqe(&ring, head, completion) {
+            if (count == ready)
+                break;
             struct connection *connection = io_uring_cqe_get_data(completion);
             if (connection == NULL)
                 accepted(&ring, listener, completion);
