@@ -75,6 +75,12 @@ task<> use_all(ring_options options) {
     }
 }
 
+task<> read_lease(coho::basic_tcp_stream<coho::io_uring>* stream) {
+    auto incoming = stream->incoming();
+    auto received = co_await incoming.next();
+    CHECK(received);
+}
+
 using counted = support::counting<coho::io_uring>;
 
 task<> send_whole(coho::basic_tcp_stream<counted>* stream, const coho::file* source,
@@ -181,6 +187,27 @@ TEMPLATE_TEST_CASE("H30: each of many files moves by one step in a turn of the l
         co_await group.join();
         // It is read, and sent.
         CHECK(turns - before >= 2 * static_cast<int>(pieces));
+    });
+}
+
+TEMPLATE_TEST_CASE("io_uring is lent as many buffers as a burst has wanted, which stay warm",
+                   "[conformance][ring][leases]", support::io_uring) {
+    support::run_with<coho::io_uring>({}, []() -> task<> {
+        constexpr std::size_t streams = 64;
+        const auto& pool = support::pool_of<coho::io_uring>(1024, 64);
+        std::vector<support::stream_and_peer<coho::io_uring>> links;
+        for (std::size_t i = 0; i < streams; ++i) {
+            auto link = co_await support::accept_peer<coho::io_uring>();
+            links.push_back(std::move(link));
+        }
+        for (int burst = 0; burst < 10; ++burst) {
+            coho::task_group group;
+            for (auto& each : links) co_await group.spawn(read_lease, &each.stream);
+            co_await support::let_turns_pass();
+            for (auto& each : links) each.peer.send("x");
+            co_await group.join();
+        }
+        CHECK(pool.lent() <= 2 * streams);
     });
 }
 

@@ -58,9 +58,9 @@ public:
         }
         if (added > 0) io_uring_buf_ring_advance(ring_, added);
     }
-    /// The kernel found none. Whether there are some now.
+    /// The kernel found none. Whether there are some now. Many may tell of the same lack.
     bool refill_more() noexcept {
-        wanted_ = wanted_ < most_ / 2 ? 2 * wanted_ : most_;
+        if (pool_->lent() == 0) wanted_ = wanted_ < most_ / 2 ? 2 * wanted_ : most_;
         refill();
         return pool_->lent() > 0;
     }
