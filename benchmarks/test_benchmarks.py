@@ -29,6 +29,7 @@ class Rows(unittest.TestCase):
             measured = json.loads(document.read_text())
             left_out = "\n".join(measured["left_out"])
             text = (pathlib.Path(room) / "benchmarks.md").read_text()
+            self.assertNotIn(room, text, "the document names where this run's results went")
         for name, row in ROWS.items():
             for server in row.servers:
                 if server.name not in measured["rounds"].get(name, {}):
