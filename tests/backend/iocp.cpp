@@ -31,9 +31,9 @@ struct trial {
 };
 
 /// How many operations the port hands back now.
-int handed_back(kernel& by) {
+int handed_back(kernel& by, coho::deadline until = coho::long_ago) {
     coho::operation_queue completed;
-    by.wait(coho::long_ago, completed);
+    by.wait(until, completed);
     int count = 0;
     for (; !completed.empty(); completed.pop()) ++count;
     return count;
@@ -202,6 +202,36 @@ TEST_CASE("H39: a cancel asks once, and the operation stays the port's until it 
     CHECK(reading.reason() == errc::cancelled);
 }
 
+TEST_CASE("H39: a cancel that does not find the operation asks until it does, or it is here",
+          "[iocp][H39]") {
+    kernel by;
+    by.answers["cancel"] = {{number::not_found}, {number::not_found}};
+    trial<coho::request::receive> reading{{own_socket, memory, false}};
+    REQUIRE(reading.start(by) == started::pending);
+    reading.cancel(by);
+    SECTION("until it does") {
+        CHECK(handed_back(by, coho::never) == 0);
+        CHECK(by.count("cancel") == 2);
+        // Not for ever, and not without a pause.
+        CHECK(by.last_wait == 1);
+        CHECK(handed_back(by, coho::never) == 0);
+        CHECK(by.count("cancel") == 3);
+        CHECK(by.last_wait > 1);
+        by.complete({number::operation_aborted, 0});
+        CHECK(handed_back(by) == 1);
+        CHECK(reading.reason() == errc::cancelled);
+    }
+    SECTION("or it is here") {
+        by.complete({0, 42});
+        CHECK(handed_back(by, coho::never) == 1);
+        CHECK(reading.operation.outcome == 42);
+        const auto asked = by.count("cancel");
+        CHECK(handed_back(by, coho::never) == 0);
+        CHECK(by.count("cancel") == asked);
+        CHECK(by.last_wait > 1);
+    }
+}
+
 TEST_CASE("H2: bytes that came before the cancel are a success", "[iocp][H2]") {
     kernel by;
     trial<coho::request::receive> reading{{own_socket, memory, false}};
@@ -322,6 +352,18 @@ TEST_CASE("H7: a listener is retired once the port has handed its accept back", 
     CHECK(waiting.reason() == errc::cancelled);
     // The socket that was to be the next connection.
     CHECK(by.count("close") == 1);
+}
+
+TEST_CASE("H7: a listener whose accept a cancel does not find is retired all the same",
+          "[iocp][H7][H39]") {
+    kernel by;
+    by.answers["cancel"] = {{number::not_found}};
+    trial<coho::request::accept> waiting{{own_socket}};
+    REQUIRE(waiting.start(by) == started::pending);
+    by.complete({number::operation_aborted, 0});
+    by.retire(waiting.state);
+    CHECK(by.count("cancel") == 2);
+    CHECK(handed_back(by) == 1);
 }
 
 TEST_CASE("H40: where accepting cannot begin, the listener hears of it and the next try begins anew",

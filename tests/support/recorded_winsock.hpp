@@ -119,14 +119,15 @@ public:
                 overlapped& its) noexcept {
         return begin("send_to", its, &moved).number;
     }
-    void cancel(coho::handle, overlapped&) noexcept { note("cancel"); }
+    int cancel(coho::handle, overlapped&) noexcept { return note("cancel"); }
     int outcome(coho::handle, overlapped& its, std::size_t& moved) noexcept {
         moved = outcomes[&its].moved;
         return outcomes[&its].number;
     }
     int update_accepted(coho::handle, coho::handle) noexcept { return note("update_accepted"); }
     int update_connected(coho::handle) noexcept { return note("update_connected"); }
-    std::size_t dequeue(std::span<entry> entries, std::uint32_t) noexcept {
+    std::size_t dequeue(std::span<entry> entries, std::uint32_t milliseconds) noexcept {
+        last_wait = milliseconds;
         std::size_t filled = 0;
         while (filled < entries.size() && !port.empty()) {
             entries[filled++] = port.front();
@@ -140,6 +141,8 @@ public:
     /// Offset and count of each part of a file.
     std::vector<std::pair<std::uint64_t, std::uint64_t>> parts_sent;
     std::int64_t size_of_files = 0;
+    /// How long the port was last waited for, in milliseconds.
+    std::uint32_t last_wait = 0;
     coho::endpoint bound;
 
 private:

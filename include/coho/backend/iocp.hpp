@@ -8,6 +8,7 @@
 #include "../core/allocation_guard.hpp"
 #include "../core/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <new>
 #include <type_traits>
@@ -83,7 +84,7 @@ public:
             each.complete(-windows_error::operation_aborted, completed_);
         } else {
             each.cancel_asked = true;
-            if (!is_with_pool(state)) return calls().cancel(state.socket, state.overlapped);
+            if (!is_with_pool(state)) return cancel_with_system(state);
             finish_cancelled(state);
             each.complete(each.outcome, completed_);
         }
@@ -97,7 +98,7 @@ public:
             std::exchange(acceptor.waiter, nullptr)
                 ->complete(-windows_error::operation_aborted, completed_);
         }
-        if (acceptor.armed) calls().cancel(acceptor.socket, acceptor.overlapped);
+        if (acceptor.armed) cancel_with_system(acceptor);
         while (acceptor.armed) reap(without_end);
         place.acceptor.reset();
     }
@@ -111,6 +112,7 @@ public:
 
 private:
     static constexpr std::uint32_t without_end = 0xffffffff;  // INFINITE
+    static constexpr std::uint32_t until_cancelled_again = 1;
 
     Calls& calls() noexcept { return *this; }
 
@@ -136,13 +138,28 @@ private:
     }
 
     void reap(std::uint32_t milliseconds) noexcept {
+        cancel_again();
+        if (!not_found_.empty()) milliseconds = std::min(milliseconds, until_cancelled_again);
         const auto count = calls().dequeue(entries_, milliseconds);
         for (std::size_t i = 0; i < count; ++i) {
             auto* const overlapped = Calls::operation_of(entries_[i]);
             if (!overlapped) continue;
             auto& arrived = *reinterpret_cast<port_operation<Calls>*>(overlapped);
+            not_found_.remove(arrived);
             arrived.arrived(this, arrived);
         }
+    }
+
+    /// One that is not found is on its way to the port. Wine does not find one either that it is
+    /// about to go on with, which then waits as if nobody had asked: so it is asked for until it is
+    /// here.
+    void cancel_with_system(port_operation<Calls>& each) noexcept {
+        const int number = calls().cancel(each.socket, each.overlapped);
+        if (number == windows_error::not_found) not_found_.push(each);
+    }
+    void cancel_again() noexcept {
+        auto asked = std::exchange(not_found_, {});
+        while (!asked.empty()) cancel_with_system(asked.pop());
     }
 
     /// Issues it until it is over or has to wait.
@@ -252,6 +269,7 @@ private:
     bool skips_completions_ = false;
     operation_queue completed_;
     granted_receives granted_;
+    intrusive_queue<port_operation<Calls>> not_found_;
     std::array<typename Calls::entry, 128> entries_;
 };
 

@@ -21,6 +21,8 @@ struct port_operation {
     /// Takes what the port handed back.
     void (*arrived)(void* kernel, port_operation&) noexcept = nullptr;
     handle socket = handle::none;
+    /// In the queue of those that a cancel did not find.
+    port_operation* next = nullptr;
 };
 
 /// An operation with the request that it belongs to. It is issued, and issued again until the

@@ -174,8 +174,8 @@ public:
         moved = count;
         return number;
     }
-    void cancel(handle socket, overlapped& its) noexcept {
-        ::CancelIoEx(reinterpret_cast<HANDLE>(socket), &its);
+    int cancel(handle socket, overlapped& its) noexcept {
+        return succeeded(::CancelIoEx(reinterpret_cast<HANDLE>(socket), &its));
     }
     /// What came of an operation that the port handed back.
     int outcome(handle socket, overlapped& its, std::size_t& moved) noexcept {
