@@ -139,7 +139,7 @@ private:
 
     void reap(std::uint32_t milliseconds) noexcept {
         cancel_again();
-        if (!not_found_.empty()) milliseconds = std::min(milliseconds, until_cancelled_again);
+        if (!not_found_.empty()) milliseconds = (std::min)(milliseconds, until_cancelled_again);
         const auto count = calls().dequeue(entries_, milliseconds);
         for (std::size_t i = 0; i < count; ++i) {
             auto* const overlapped = Calls::operation_of(entries_[i]);
@@ -151,8 +151,8 @@ private:
     }
 
     /// One that is not found is on its way to the port. Wine does not find one either that it is
-    /// about to go on with, which then waits as if nobody had asked: so it is asked for until it is
-    /// here.
+    /// about to go on with, which then waits as if nobody had asked: so it is cancelled again until
+    /// it is found, or here.
     void cancel_with_system(port_operation<Calls>& each) noexcept {
         const int number = calls().cancel(each.socket, each.overlapped);
         if (number == windows_error::not_found) not_found_.push(each);
