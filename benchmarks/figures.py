@@ -11,10 +11,7 @@ def value(metric, rounds):
 
 
 def ratio_between(metric, rounds, base_rounds):
-    """Of lowest to lowest, or the median of the ratios round by round; none where the base is nothing."""
-    if metric.lowest:
-        base = value(metric, base_rounds)
-        return value(metric, rounds) / base if base > 0 else None
+    """The median of the ratios round by round, so no lucky round counts; none where the base is nothing."""
     pairs = [(metric.read(a), metric.read(b)) for a, b in zip(rounds, base_rounds)]
     if any(b <= 0 for _, b in pairs):
         return None
@@ -53,7 +50,9 @@ def judge(results):
                     continue
                 if wanted.base_row:
                     base_rounds = results.get(rows.get(wanted.base_row), {}).get(server)
-                    number = base_rounds and ratio_between(wanted.metric, rounds, base_rounds)
+                    # Rows are measured one after another, so that their rounds are no pairs.
+                    base = base_rounds and value(wanted.metric, base_rounds)
+                    number = base and value(wanted.metric, rounds) / base
                 else:
                     number = figure(wanted.metric, wanted.base, results[row], server)
                 if number:

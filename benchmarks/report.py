@@ -71,8 +71,8 @@ def write_document(results, description, left_out, command, path):
     text = [
         "# Benchmarks", "",
         "Written by a run of `benchmarks/run`, which measures everything again with one command; do not edit it. "
-        "The servers take turns within each round, and only ratios within this run mean anything: CPU is the "
-        "lowest of the rounds, all else the median, ratios are paired round by round.", "",
+        "The servers take turns within each round, and only ratios within this run mean anything. A figure is "
+        "the median of the rounds, in nanoseconds the lowest; a ratio is the median of those round by round.", "",
         NAMES_NOTE, "",
         "    " + command, "",
         *(f"- {line}" for line in description), "",

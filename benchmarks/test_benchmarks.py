@@ -12,7 +12,8 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from suite import ROWS  # noqa: E402
+from figures import ratio_between  # noqa: E402
+from suite import CPU, ROWS  # noqa: E402
 
 PATIENCE_SECONDS = 60
 options = argparse.Namespace()
@@ -51,6 +52,13 @@ def serve(answers):
 
     threading.Thread(target=run, daemon=True).start()
     return "{}:{}".format(*listener.getsockname())
+
+
+class Figures(unittest.TestCase):
+    def test_one_lucky_round_decides_no_ratio(self):
+        always, once_lucky = ([{"server_cpu_ns_per_message": each} for each in figures]
+                              for figures in ([4000, 4000, 4000], [4000, 1000, 4000]))
+        self.assertEqual(ratio_between(CPU, always, once_lucky), 1)
 
 
 class Load(unittest.TestCase):
