@@ -40,6 +40,13 @@ class Rows(unittest.TestCase):
                 self.assertIn(f"`{name}`", text, f"{name} is not in the document")
 
 
+class Figures(unittest.TestCase):
+    def test_one_lucky_round_decides_no_ratio(self):
+        always, once_lucky = ([{"server_cpu_ns_per_message": each} for each in figures]
+                              for figures in ([4000, 4000, 4000], [4000, 1000, 4000]))
+        self.assertEqual(ratio_between(CPU, always, once_lucky), 1)
+
+
 def serve(answers):
     """A server that accepts one connection, and sends back what answers() makes of what comes."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -52,13 +59,6 @@ def serve(answers):
 
     threading.Thread(target=run, daemon=True).start()
     return "{}:{}".format(*listener.getsockname())
-
-
-class Figures(unittest.TestCase):
-    def test_one_lucky_round_decides_no_ratio(self):
-        always, once_lucky = ([{"server_cpu_ns_per_message": each} for each in figures]
-                              for figures in ([4000, 4000, 4000], [4000, 1000, 4000]))
-        self.assertEqual(ratio_between(CPU, always, once_lucky), 1)
 
 
 class Load(unittest.TestCase):
